@@ -1,0 +1,123 @@
+"""Receipts, logs and the log bloom (Yellow Paper 4.3.1; typed receipts: EIP-2718; status: EIP-658)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from node.primitives import rlp
+from node.primitives.crypto import keccak256
+from node.primitives.ids import Address, Hash32
+from node.primitives.transaction import TransactionType
+
+BLOOM_BYTES: Final = 256
+EMPTY_BLOOM: Final = bytes(BLOOM_BYTES)
+
+
+class Log(NamedTuple):
+    """One event of a contract."""
+
+    address: Address
+    topics: tuple[Hash32, ...]
+    """At most four."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a transaction left behind, as consensus sees it."""
+
+    type: TransactionType
+    outcome: int | Hash32
+    """1 success, 0 failure (Byzantium on); before Byzantium the state root after the transaction."""
+    cumulative_gas_used: int
+    """Gas of this transaction and all before it in the block."""
+    bloom: bytes
+    logs: tuple[Log, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the transaction kept its effects; true for receipts that carry a state root."""
+        return self.outcome != 0
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The EIP-2718 envelope, or the RLP list of a legacy receipt: a leaf of the receipts trie."""
+    payload = rlp.encode(
+        [receipt.outcome, receipt.cumulative_gas_used, receipt.bloom, [tuple(log) for log in receipt.logs]]
+    )
+    return payload if receipt.type is TransactionType.LEGACY else bytes((receipt.type,)) + payload
+
+
+def receipt_body_item(receipt: Receipt) -> bytes:
+    """How the receipt stands inside a list: a legacy list as it is, a typed one as a string."""
+    encoded = encode_receipt(receipt)
+    return encoded if receipt.type is TransactionType.LEGACY else rlp.encode_bytes(encoded)
+
+
+def decode_receipt(encoded: bytes) -> Receipt:
+    """Inverse of encode_receipt; RlpError for anything else."""
+    if not encoded:
+        raise rlp.RlpError("an empty receipt")
+    kind = TransactionType.LEGACY
+    if encoded[0] < 0xC0:
+        if encoded[0] not in (TransactionType.ACCESS_LIST, TransactionType.FEE_MARKET):
+            raise rlp.RlpError(f"receipt type {encoded[0]:#x} is not supported here")
+        kind, encoded = TransactionType(encoded[0]), encoded[1:]
+    outcome_item, gas, bloom, logs = rlp.as_list(rlp.decode(encoded), 4)
+    raw = rlp.as_bytes(outcome_item)
+    outcome = Hash32(raw) if len(raw) == 32 else rlp.as_uint(outcome_item, 8)
+    if not isinstance(outcome, bytes) and outcome > 1:
+        raise rlp.RlpError(f"a receipt status of {outcome}; it is 0 or 1")
+    return Receipt(
+        kind,
+        outcome,
+        rlp.as_uint(gas, 64),
+        rlp.as_bytes(bloom, BLOOM_BYTES),
+        tuple(_decode_log(log) for log in rlp.as_list(logs)),
+    )
+
+
+def decode_receipt_item(item: bytes) -> Receipt:
+    """Inverse of receipt_body_item."""
+    return decode_receipt(item if item and item[0] >= 0xC0 else rlp.as_bytes(rlp.decode(item)))
+
+
+def logs_bloom(logs: Iterable[Log]) -> bytes:
+    """256-byte bloom over each log's address and topics (three bits each)."""
+    bits = 0
+    for log in logs:
+        bits |= _bits_of(log.address)
+        for topic in log.topics:
+            bits |= _bits_of(topic)
+    return bits.to_bytes(BLOOM_BYTES, "big")
+
+
+def merge_blooms(blooms: Iterable[bytes]) -> bytes:
+    """Union of blooms: a block's bloom from its receipts'."""
+    bits = 0
+    for bloom in blooms:
+        bits |= int.from_bytes(bloom, "big")
+    return bits.to_bytes(BLOOM_BYTES, "big")
+
+
+def may_contain(bloom: bytes, values: Sequence[bytes]) -> bool:
+    """False only when none of the values (addresses or topics) is in the bloom."""
+    bits = int.from_bytes(bloom, "big")
+    return any(bits & mask == mask for mask in map(_bits_of, values))
+
+
+def _bits_of(value: bytes) -> int:
+    digest = keccak256(value)
+    mask = 0
+    for i in (0, 2, 4):
+        mask |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
+    return mask
+
+
+def _decode_log(item: rlp.Item) -> Log:
+    address, topics, data = rlp.as_list(item, 3)
+    return Log(
+        Address(rlp.as_bytes(address, 20)),
+        tuple(Hash32(rlp.as_bytes(topic, 32)) for topic in rlp.as_list(topics)),
+        rlp.as_bytes(data),
+    )

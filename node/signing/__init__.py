@@ -1,0 +1,1 @@
+"""(docstring: why this package exists and the duties of its callers)"""
