@@ -1,0 +1,145 @@
+"""Every setting with its type, unit and safe default. Names end in their unit; sizes are bytes, times seconds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """How LevelDB is opened and how much history stays."""
+
+    block_cache_bytes: int = 32 * MIB
+    write_buffer_bytes: int = 16 * MIB
+    state_layers_max: int = 16
+    """Blocks whose state is kept in memory above the durable one: short forks there need no unwinding."""
+    history_blocks: int = 90_000
+    """How many blocks back state can be read and unwound; 0 keeps everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class P2PSettings:
+    """Whom to meet and how."""
+
+    host: str = "0.0.0.0"
+    port: int = 30303
+    advertise_host: str | None = None
+    """Host in our own enode URL; the listening host when absent."""
+    static_peers: tuple[str, ...] = ()
+    """enode URLs, dialled for ever; host names are resolved again at every attempt."""
+    trusted_peers: tuple[str, ...] = ()
+    """enode URLs let in even when all places are taken."""
+    peers_max: int = 50
+    dial_timeout_s: float = 10.0
+    handshake_timeout_s: float = 5.0
+    idle_timeout_s: float = 30.0
+    request_timeout_s: float = 10.0
+    tls_certificate: Path | None = None
+    """PEM chain; with tls_key and tls_ca, every connection is wrapped in mutual TLS 1.3."""
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcSettings:
+    """How the JSON-RPC server listens and what it refuses."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8545
+    """HTTP and WebSocket on one port."""
+    namespaces: tuple[str, ...] = ("eth", "net", "web3", "txpool", "clique", "debug")
+    """`admin` is off unless named."""
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    """Host headers that are answered (DNS rebinding); "*" answers all."""
+    body_bytes_max: int = 5 * MIB
+    batch_items_max: int = 1000
+    response_bytes_max: int = 25 * MIB
+    reply_timeout_s: float = 30.0
+    connections_max: int = 512
+    call_gas_max: int = 50_000_000
+    logs_range_blocks_max: int = 10_000
+    logs_results_max: int = 20_000
+    filters_max: int = 1_000
+    filter_idle_s: float = 300.0
+    subscriptions_per_connection_max: int = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Transactions waiting for a block."""
+
+    transactions_max: int = 8_192
+    bytes_max: int = 64 * MIB
+    per_account_max: int = 256
+    transaction_bytes_max: int = 128 * 1024
+    minimum_priority_fee_wei: int = 0
+    replacement_percent: int = 10
+    """A replacement pays at least this much more; at price zero, see txpool.admission."""
+    lifetime_s: float = 3 * 3600.0
+    journal_interval_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductionSettings:
+    """Making blocks."""
+
+    enabled: bool = False
+    gas_limit_target: int = 30_000_000
+    build_budget_s: float = 1.0
+    """Executing transactions for one block stops after this long; what is done is sealed."""
+    empty_blocks: bool = True
+    extra_vanity: str = "phoenix"
+    """At most 32 bytes of UTF-8, put in front of each sealed header's extra data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningSettings:
+    """Where the validator key lives."""
+
+    keystore: Path | None = None
+    """Encrypted keystore v3 file."""
+    password_file: Path | None = None
+    """First line is the password; mode 0600. A systemd credential or a prompt otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionSettings:
+    """Which EVM runs."""
+
+    executor: Literal["py-evm"] = "py-evm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservabilitySettings:
+    """What operators see."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Prometheus text and /health/{live,ready}; off when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One node."""
+
+    name: str = "phoenix"
+    role: Literal["validator", "full"] = "full"
+    data_dir: Path
+    genesis: Path
+    """geth's genesis.json."""
+    node_key: Path | None = None
+    """32 bytes hex, mode 0600: the identity on the network; made at first start when absent (data_dir/nodekey)."""
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    p2p: P2PSettings = field(default_factory=P2PSettings)
+    rpc: RpcSettings = field(default_factory=RpcSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    production: ProductionSettings = field(default_factory=ProductionSettings)
+    signing: SigningSettings = field(default_factory=SigningSettings)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
