@@ -85,7 +85,12 @@ class ChainSpec:
     genesis: GenesisHeader
     alloc: Mapping[Address, GenesisAccount]
     zero_base_fee: bool = False
-    """Besu's zeroBaseFee: the base fee is 0 in every block."""
+    """Besu's zeroBaseFee: the base fee is 0 in every block after genesis."""
+    fork_id_blocks: tuple[BlockNumber, ...] = ()
+    """Every block above 0 at which genesis.json names a fork, ascending, once each: the input of EIP-2124.
+
+    More than `forks` holds: forks that change nothing under this engine (glaciers) count for peers too.
+    """
 
     def fork_at(self, number: BlockNumber) -> Fork:
         """The rules in force in block `number`."""
