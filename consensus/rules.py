@@ -31,6 +31,13 @@ class SealRules(Protocol[State]):
         """Who made the block: COINBASE and the receiver of its fees. InvalidSeal when that cannot be told."""
         ...
 
+    def turn_distance(self, state: State) -> int:
+        """Blocks since it was last the turn of the last header's author, 0 in turn.
+
+        Fork choice breaks ties with it; always 0 for engines whose branches do not compete by turns.
+        """
+        ...
+
     def validators(self, state: State) -> tuple[Address, ...]:
         """Who may make or agree the next block, ascending."""
         ...
