@@ -14,6 +14,9 @@ Encodable: TypeAlias = "bytes | int | Sequence[Encodable]"
 DEPTH_MAX: Final = 64
 """Deepest nesting that is decoded; nothing in Ethereum nests deeper than ten lists."""
 
+LISTS_MAX: Final = 1 << 20
+"""Most lists in one item: an empty list is one byte on the wire and eighty in memory."""
+
 
 class RlpError(ChainError):
     """Bytes that are not the one canonical encoding of what was expected."""
@@ -68,22 +71,25 @@ def encode_list(encoded_items: Iterable[bytes]) -> bytes:
 
 def decode(data: bytes) -> Item:
     """The one item that `data` encodes, whole; RlpError for anything else."""
-    items = _decode_run(data, 0, len(data), 0)
+    items = _decode_run(data, 0, len(data), 0, [LISTS_MAX])
     if len(items) != 1:
         raise RlpError(f"{len(items)} items where one is expected")
     return items[0]
 
 
-def split_list(data: bytes) -> list[bytes]:
+def split_list(data: bytes, count_max: int | None = None) -> list[bytes]:
     """The items of the list that `data` encodes, each still encoded (not checked inside).
 
-    For callers that hash or forward an item as it came: nothing is encoded again.
+    For callers that hash or forward an item as it came: nothing is encoded again. With `count_max`, a list
+    of more items is refused at the first one too many.
     """
     start, end, is_list = item_bounds(data, 0, len(data))
     if not is_list or end != len(data):
         raise RlpError("expected exactly one list")
-    items = []
+    items: list[bytes] = []
     while start < end:
+        if len(items) == count_max:
+            raise RlpError(f"a list of more than {count_max} items")
         _, stop, _ = item_bounds(data, start, end)
         items.append(data[start:stop])
         start = stop
@@ -122,9 +128,11 @@ def _long_size(data: bytes, position: int, width: int, limit: int) -> tuple[int,
     return start, size
 
 
-def _decode_run(data: bytes, position: int, end: int, depth: int) -> list[Item]:
-    if depth > DEPTH_MAX:
-        raise RlpError(f"lists nested deeper than {DEPTH_MAX}")
+def _decode_run(data: bytes, position: int, end: int, depth: int, lists_left: list[int]) -> list[Item]:
+    """`lists_left` is one number, shared by the whole decoding: how many more lists may be opened."""
+    lists_left[0] -= 1
+    if depth > DEPTH_MAX or lists_left[0] < 0:
+        raise RlpError(f"lists nested deeper than {DEPTH_MAX}, or more than {LISTS_MAX} of them")
     items: list[Item] = []
     while position < end:
         # The short forms are decoded in place: they are nearly all of what a block holds.
@@ -140,7 +148,9 @@ def _decode_run(data: bytes, position: int, end: int, depth: int) -> list[Item]:
             items.append(data[position + 1 : stop])
         else:
             start, stop, is_list = item_bounds(data, position, end)
-            items.append(_decode_run(data, start, stop, depth + 1) if is_list else data[start:stop])
+            items.append(
+                _decode_run(data, start, stop, depth + 1, lists_left) if is_list else data[start:stop]
+            )
         position = stop
     return items
 
