@@ -1,0 +1,72 @@
+"""Whose fault a broken session is: nearly always the peer's, so all of these are ChainErrors.
+
+`penalty` is what the error costs the peer's score (100 bans): breaking the protocol is dear, being slow is
+cheap, leaving is free.
+"""
+
+from typing import ClassVar, Final
+
+from node.primitives.errors import ChainError
+
+PENALTY_BAN: Final = 100
+"""The score at which an identity is shut out for a while."""
+
+
+class PeerError(ChainError):
+    """A peer, or whoever claims to be one, did what ends the connection."""
+
+    penalty: ClassVar[int] = 50
+
+
+class HandshakeFailed(PeerError):
+    """The RLPx handshake holds something else than it must: wrong key, wrong bytes, wrong size."""
+
+
+class BrokenFrame(PeerError):
+    """A frame whose MAC, size or compression is wrong; nothing after it can be read."""
+
+    penalty = PENALTY_BAN
+
+
+class MalformedMessage(PeerError):
+    """A message that its protocol does not know, or with contents outside its bounds."""
+
+    penalty = PENALTY_BAN
+
+
+class BreachOfProtocol(PeerError):
+    """A well-formed message at a moment, or in an amount, that the protocol forbids."""
+
+
+class UselessPeer(PeerError):
+    """A peer that shares no protocol with us."""
+
+    penalty = 0
+
+
+class IncompatiblePeer(PeerError):
+    """A peer of another network, genesis or fork schedule."""
+
+    penalty = 0
+
+
+class WrongIdentity(PeerError):
+    """The key in Hello is not the key of the encrypted channel, or not the one that was dialled."""
+
+
+class PeerRefused(PeerError):
+    """We do not take this peer now: full, banned, not permitted, already connected, ourselves."""
+
+    penalty = 0
+
+
+class PeerTimeout(PeerError):
+    """The peer let a deadline pass."""
+
+    penalty = 10
+
+
+class PeerGone(PeerError):
+    """The connection ended."""
+
+    penalty = 0
