@@ -1,0 +1,57 @@
+"""Why a block is not taken in. All are ChainErrors: the fault is the sender's, or of its clock."""
+
+from node.primitives.block import BlockRef
+from node.primitives.errors import ChainError
+from node.primitives.ids import Hash32, hex_of
+
+
+class InvalidBlock(ChainError):
+    """The block breaks a rule and never becomes part of the chain, whoever sends it again."""
+
+
+class InvalidHeader(InvalidBlock):
+    """A header field contradicts its parent or the chain's rules."""
+
+
+class InvalidBody(InvalidBlock):
+    """The body is not the one its header commits to."""
+
+
+class WrongOutcome(InvalidBlock):
+    """Execution gives something other than the header claims."""
+
+
+class KnownBadBlock(InvalidBlock):
+    """The block, or one of its ancestors, was refused before."""
+
+    def __init__(self, ref: BlockRef, reason: str) -> None:
+        super().__init__(f"block {ref} was refused before: {reason}")
+        self.ref = ref
+        self.reason = reason
+
+
+class UnknownParent(ChainError):
+    """The parent is not here, so nothing can be said of the block yet."""
+
+    def __init__(self, ref: BlockRef, parent_hash: Hash32) -> None:
+        super().__init__(f"the parent {hex_of(parent_hash)} of block {ref} is not known here")
+        self.ref = ref
+        self.parent_hash = parent_hash
+
+
+class FutureBlock(ChainError):
+    """The block's time lies ahead of our clock; it may be valid later."""
+
+    def __init__(self, ref: BlockRef, timestamp: int, now: float) -> None:
+        super().__init__(f"block {ref} is of second {timestamp}, {timestamp - now:.1f} s ahead of our clock")
+        self.ref = ref
+        self.ahead_s = timestamp - now
+
+
+class BranchTooOld(ChainError):
+    """A branch leaves the chain before the oldest state that is kept, so that it cannot be executed."""
+
+    def __init__(self, ref: BlockRef, fork_number: int, reason: str) -> None:
+        super().__init__(f"block {ref} stands on a branch that leaves our chain at #{fork_number}: {reason}")
+        self.ref = ref
+        self.fork_number = fork_number
