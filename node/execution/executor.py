@@ -6,10 +6,10 @@ builder, eth_call and the tracer all use the same port, so that they cannot disa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from node.primitives.chain_spec import Fork
-from node.primitives.errors import ChainError
+from node.primitives.errors import ChainError, RequestError
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.receipt import Log, Receipt
 from node.primitives.state import StateChanges, StateView
@@ -18,6 +18,21 @@ from node.primitives.transaction import AccessList, Transaction
 
 class InvalidTransaction(ChainError):
     """The transaction may not stand in this block at this place; the session is as it was before."""
+
+
+class ExecutionInterrupted(RequestError):
+    """The caller's `Interrupted` said stop; nothing of the transaction or call remains."""
+
+    def __init__(self) -> None:
+        super().__init__("execution aborted: it ran longer than allowed")
+
+
+Interrupted: TypeAlias = Callable[[], bool]
+"""Asked now and then during an execution, from its thread; true abandons it with ExecutionInterrupted.
+
+It is asked at every frame and every few thousand jumps, so within milliseconds of ordinary code; one
+precompiled contract is never cut short.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +73,8 @@ class BlockSession(Protocol):
         """Gas of the transactions applied so far."""
         ...
 
-    def apply(self, tx: Transaction) -> Receipt:
-        """Execute one transaction; InvalidTransaction leaves the session unchanged."""
+    def apply(self, tx: Transaction, interrupted: Interrupted | None = None) -> Receipt:
+        """Execute one transaction; InvalidTransaction and ExecutionInterrupted leave the session unchanged."""
         ...
 
     def finish(self) -> BlockOutcome:
@@ -108,7 +123,9 @@ class CallResult:
     """None on success; otherwise geth's words ("execution reverted", "out of gas", ...)."""
     logs: tuple[Log, ...] = ()
     touched: AccessList = ()
-    """Addresses and slots that were warm at the end (without sender, recipient and precompiles)."""
+    """All that was accessed, reverted frames included; sender, recipient and precompiles only for slots."""
+    gas_refunded: int = 0
+    """The refund that `gas_used` has been lowered by."""
 
     @property
     def reverted(self) -> bool:
@@ -117,7 +134,11 @@ class CallResult:
 
 
 class StepTracer(Protocol):
-    """Sees every instruction of a traced execution (struct logger) and every call frame (call tracer)."""
+    """Sees every instruction of a traced execution (struct logger) and every call frame (call tracer).
+
+    `depth` is 0 for the transaction's own frame. There `on_enter` gives the transaction's whole gas limit, and
+    `on_exit` its whole gas: intrinsic gas included, refund deducted.
+    """
 
     def on_step(
         self,
@@ -132,7 +153,12 @@ class StepTracer(Protocol):
         storage_change: tuple[int, int] | None,
         error: str | None,
     ) -> None:
-        """One instruction, seen before it runs; `gas_cost` and `error` as far as known after it ran."""
+        """One instruction: stack and memory as before it ran, `gas_cost` and `error` as known after it.
+
+        An instruction that opens a frame is seen before that frame's first; its cost is what it costs beside
+        the gas a CREATE hands on, and with the gas a CALL hands on, as geth counts. `storage_change` is the slot
+        and value that SLOAD read or SSTORE wrote.
+        """
         ...
 
     def on_enter(
@@ -167,6 +193,7 @@ class Executor(Protocol):
         call: Call,
         overrides: Mapping[Address, AccountOverride] | None = None,
         tracer: StepTracer | None = None,
+        interrupted: Interrupted | None = None,
     ) -> CallResult:
         """Run a message and forget its effects; InvalidTransaction when it could not even start."""
         ...
@@ -178,6 +205,7 @@ class Executor(Protocol):
         before: Sequence[Transaction],
         tx: Transaction,
         tracer: StepTracer,
+        interrupted: Interrupted | None = None,
     ) -> Receipt:
         """Run the block's earlier transactions silently, then `tx` under the tracer."""
         ...
