@@ -1,4 +1,4 @@
-"""Every setting with its type, unit and safe default. Names end in their unit; sizes are bytes, times seconds."""
+"""Every setting with its type, unit and safe default. Names end in their unit: bytes, seconds (s)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +134,7 @@ class Settings:
     genesis: Path
     """geth's genesis.json."""
     node_key: Path | None = None
-    """32 bytes hex, mode 0600: the identity on the network; made at first start when absent (data_dir/nodekey)."""
+    """32 bytes hex, mode 0600: the identity on the network. By default data_dir/nodekey, made if absent."""
     storage: StorageSettings = field(default_factory=StorageSettings)
     p2p: P2PSettings = field(default_factory=P2PSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)

@@ -2,8 +2,8 @@
 
 Callers use the standard library: `log.info("block imported", extra={"block": ref, "seconds": 0.12})`. The
 event is a constant; what varies stands in `extra`. Names that a LogRecord has itself ("name", "msg", "args",
-"module", "process") cannot be used in `extra`. What strangers wrote is escaped, and values under secret-sounding names
-are never printed.
+"module", "process") cannot be used in `extra`. What strangers wrote is escaped, and values under
+secret-sounding names are never printed.
 """
 
 import json
