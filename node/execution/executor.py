@@ -74,7 +74,7 @@ class BlockSession(Protocol):
         ...
 
     def apply(self, tx: Transaction, interrupted: Interrupted | None = None) -> Receipt:
-        """Execute one transaction; InvalidTransaction and ExecutionInterrupted leave the session unchanged."""
+        """Execute one transaction; InvalidTransaction, ExecutionInterrupted leave the session as it was."""
         ...
 
     def finish(self) -> BlockOutcome:
@@ -136,8 +136,8 @@ class CallResult:
 class StepTracer(Protocol):
     """Sees every instruction of a traced execution (struct logger) and every call frame (call tracer).
 
-    `depth` is 0 for the transaction's own frame. There `on_enter` gives the transaction's whole gas limit, and
-    `on_exit` its whole gas: intrinsic gas included, refund deducted.
+    `depth` is 0 for the transaction's own frame. There `on_enter` gives the transaction's whole gas limit
+    and `on_exit` all the gas it paid for: intrinsic gas included, refund deducted.
     """
 
     def on_step(
@@ -155,9 +155,9 @@ class StepTracer(Protocol):
     ) -> None:
         """One instruction: stack and memory as before it ran, `gas_cost` and `error` as known after it.
 
-        An instruction that opens a frame is seen before that frame's first; its cost is what it costs beside
-        the gas a CREATE hands on, and with the gas a CALL hands on, as geth counts. `storage_change` is the slot
-        and value that SLOAD read or SSTORE wrote.
+        An instruction that opens a frame is seen before that frame's first. As geth counts, the cost of a
+        CALL includes the gas it hands on, that of a CREATE does not. `storage_change` is the slot and value
+        that SLOAD read or SSTORE wrote.
         """
         ...
 
