@@ -43,16 +43,21 @@ class TransactionLocation:
 # --- blocks of all branches
 
 
-def put_block(batch: Batch, block: Block, receipts: Sequence[Receipt], total_difficulty: int) -> None:
-    """Everything about a block but whether it is canonical."""
+def put_block(batch: Batch, block: Block, receipts: Sequence[Receipt] | None, total_difficulty: int) -> None:
+    """Everything about a block but whether it is canonical; receipts None: it has not been executed."""
     number, block_hash = block.ref
     batch.put(schema.block_number_key(block_hash), schema.number_bytes(number))
     batch.put(schema.header_key(number, block_hash), encode_header(block.header))
     batch.put(schema.body_key(number, block_hash), _packed(encode_body(block.body)))
-    batch.put(
-        schema.receipts_key(number, block_hash), _packed(rlp.encode_list(map(receipt_body_item, receipts)))
-    )
     batch.put(schema.total_difficulty_key(number, block_hash), _uint_bytes(total_difficulty))
+    if receipts is not None:
+        put_receipts(batch, block.ref, receipts)
+
+
+def put_receipts(batch: Batch, ref: BlockRef, receipts: Sequence[Receipt]) -> None:
+    """What a block caused, once it has been executed."""
+    items = rlp.encode_list(map(receipt_body_item, receipts))
+    batch.put(schema.receipts_key(ref.number, ref.hash), _packed(items))
 
 
 def delete_block(batch: Batch, ref: BlockRef) -> None:
@@ -158,6 +163,16 @@ def read_head(kv: Reader) -> BlockRef | None:
 def put_genesis_hash(batch: Batch, block_hash: Hash32) -> None:
     """The chain that this database belongs to."""
     batch.put(schema.GENESIS_KEY, block_hash)
+
+
+def put_rules(batch: Batch, rules: bytes) -> None:
+    """The rules that the blocks here were made and checked by, as node.chain.genesis encodes them."""
+    batch.put(schema.RULES_KEY, rules)
+
+
+def read_rules(kv: Reader) -> bytes | None:
+    """The rules that the blocks here were made and checked by; None in a new database."""
+    return kv.get(schema.RULES_KEY)
 
 
 def read_genesis_hash(kv: Reader) -> Hash32 | None:

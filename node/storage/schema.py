@@ -27,7 +27,7 @@ Consensus and signing
   p                                      -> the operator's standing proposals
   g  address20 chain_id8 kind            -> what was last signed
 Single rows
-  m  name                                -> head, genesis, base, oldest, version, synced
+  m  name                                -> head, genesis, rules, base, oldest, version, synced
 
 A path is one ASCII hex digit per nibble from the trie's root. Where the length of a state key varies it ends
 in a path, and no path contains "/": the `u` rows of one key lie together in block order, and the state after
@@ -47,6 +47,7 @@ NUMBER_BYTES: Final = 8
 
 HEAD_KEY: Final = b"mhead"
 GENESIS_KEY: Final = b"mgenesis"
+RULES_KEY: Final = b"mrules"
 STATE_BASE_KEY: Final = b"mbase"
 STATE_OLDEST_KEY: Final = b"moldest"
 VERSION_KEY: Final = b"mversion"
