@@ -7,27 +7,23 @@ names them, and to the working directory when a variable or flag names them.
 
 import dataclasses
 import difflib
-import os
 import re
-import tomllib
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from node.config.checks import check_settings
-from node.config.positions import Position, key_positions
+from node.config.document import read_document
 from node.config.settings import Settings
+from node.config.values import Unfit, convert
 from node.primitives.errors import ConfigError
 
 ENV_PREFIX: Final = "PHOENIX_"
 ENV_SEPARATOR: Final = "__"
 
-_TRUE: Final = frozenset({"true", "yes", "on", "1"})
-_FALSE: Final = frozenset({"false", "no", "off", "0"})
 # Kubernetes sets NAME_PORT=tcp://... for every service; a service called "phoenix" must not stop the node.
 _KUBERNETES_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
 
@@ -44,10 +40,6 @@ class Entry:
     """What a relative path is relative to."""
     is_text: bool
     """From a variable or flag: everything is text and has to be read as the type that is wanted."""
-
-
-class _Unfit(Exception):
-    """A value that does not fit its type; the text says why, without the place."""
 
 
 def load_settings(
@@ -71,8 +63,9 @@ def load_settings(
     for entry in entries:
         places[entry.key] = entry.place
         try:
-            values[entry.key] = _convert(entry.value, _schema()[entry.key], entry)
-        except _Unfit as unfit:
+            kind = _schema()[entry.key]
+            values[entry.key] = convert(entry.value, kind, entry.folder, is_text=entry.is_text)
+        except Unfit as unfit:
             problems.append(f"{entry.place}: {entry.key} {unfit}")
             blamed.add(entry.key)
     for key in _required() - places.keys():
@@ -140,18 +133,13 @@ def _from_file(path: Path | None, problems: list[str]) -> Iterator[Entry]:
     if path is None:
         return
     try:
-        document = path.read_text(encoding="utf-8")
-        tree = tomllib.loads(document)
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+        document = read_document(path)
+    except ConfigError as error:
+        problems += error.problems
         return
-    except tomllib.TOMLDecodeError as error:
-        problems.append(f"{path}{_toml_position(str(error))}")
-        return
-    positions = key_positions(document)
     folder = path.absolute().parent
-    for keys, value in _leaves(tree, ()):
-        place = f"{path}{_nearest(keys, positions)}"
+    for keys, value in _leaves(document.tree, ()):
+        place = document.place(keys)
         key = ".".join(keys)
         if key in _schema():
             yield Entry(key, value, place, folder, is_text=False)
@@ -173,19 +161,6 @@ def _leaves(tree: Mapping[str, object], prefix: tuple[str, ...]) -> Iterator[tup
             yield from _leaves(value, path)
         else:
             yield path, value
-
-
-def _toml_position(message: str) -> str:
-    """tomllib ends its messages with "(at line 3, column 7)" or "(at end of document)"."""
-    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
-    return f":{match[2]}:{match[3]}: not TOML: {match[1]}" if match else f": not TOML: {message}"
-
-
-def _nearest(keys: tuple[str, ...], positions: Mapping[tuple[str, ...], Position]) -> str:
-    while keys and keys not in positions:
-        keys = keys[:-1]
-    found = positions.get(keys)
-    return f":{found.line}:{found.column}" if found else ""
 
 
 def _from_environment(env: Mapping[str, str], problems: list[str]) -> Iterator[Entry]:
@@ -227,86 +202,3 @@ def _did_you_mean(key: str, known: Mapping[str, object], spell: Any) -> str:
     name = key.rpartition(".")[2]
     same = [other for other in known if other.rpartition(".")[2] == name] if "." in key else []
     return f"; did you mean {spell(same[0])}?" if same else ""
-
-
-# --- values ---
-
-
-def _convert(value: object, kind: Any, entry: Entry) -> object:
-    """The value as its type wants it; _Unfit when it does not fit."""
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        inner = next(option for option in get_args(kind) if option is not type(None))
-        return None if entry.is_text and value == "" else _convert(value, inner, entry)
-    if origin is Literal:
-        return _one_of(value, get_args(kind))
-    if origin is tuple:
-        return _texts(value, entry.is_text)
-    if kind is Path:
-        return _path(value, entry.folder)
-    if kind is bool:
-        return _truth(value, entry.is_text)
-    if kind in (int, float):
-        return _number(value, kind, entry.is_text)
-    assert kind is str, f"a setting of a type that load cannot read: {kind}"
-    if not isinstance(value, str):
-        raise _Unfit(f"is text in quotes, not {_described(value)}")
-    return value
-
-
-def _one_of(value: object, options: tuple[str, ...]) -> str:
-    if isinstance(value, str) and value in options:
-        return value
-    close = difflib.get_close_matches(str(value), options, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise _Unfit(f"is one of {', '.join(map(repr, options))}, not {_described(value)}{hint}")
-
-
-def _texts(value: object, is_text: bool) -> tuple[str, ...]:
-    if is_text:
-        return tuple(part.strip() for part in str(value).split(",") if part.strip())
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _Unfit(f'is a list of texts such as ["a", "b"], not {_described(value)}')
-    return tuple(value)
-
-
-def _path(value: object, folder: Path) -> Path:
-    if not isinstance(value, str):
-        raise _Unfit(f"is a path in quotes, not {_described(value)}")
-    if not value:
-        raise _Unfit("is an empty path")
-    return Path(os.path.normpath(folder / Path(value).expanduser()))
-
-
-def _truth(value: object, is_text: bool) -> bool:
-    if isinstance(value, bool):
-        return value
-    if is_text and str(value).lower() in _TRUE | _FALSE:
-        return str(value).lower() in _TRUE
-    raise _Unfit(f"is true or false, not {_described(value)}")
-
-
-def _number(value: object, kind: type[int] | type[float], is_text: bool) -> int | float:
-    wanted = "a whole number" if kind is int else "a number"
-    if is_text:
-        try:
-            return kind(str(value))
-        except ValueError:
-            raise _Unfit(f"is {wanted}, not {_described(value)}") from None
-    fits = isinstance(value, int) if kind is int else isinstance(value, (int, float))
-    if isinstance(value, bool) or not fits:
-        raise _Unfit(f"is {wanted}, not {_described(value)}")
-    assert isinstance(value, (int, float))
-    return kind(value)
-
-
-def _described(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case dict():
-            return "a section"
-        case list():
-            return "a list"
-        case _:
-            return repr(value)
