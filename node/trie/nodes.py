@@ -1,0 +1,144 @@
+"""Leaf, extension and branch: their encodings, and how a parent refers to a child.
+
+Nibbles are strings of hex digits: slicing, comparing and packing strings is the fastest that Python does.
+A *reference* is what stands in the parent: 33 bytes (the RLP string of a hash), the child itself when its
+encoding is shorter than 32 bytes, or EMPTY.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, NamedTuple, TypeAlias
+
+from sha3 import keccak_256
+
+from node.primitives import rlp
+from node.primitives.crypto import keccak256
+from node.primitives.ids import Hash32
+from node.primitives.rlp import RlpError
+
+EMPTY: Final = b"\x80"
+"""The reference to no child, and the value of a branch that has none."""
+EMPTY_ROOT: Final = keccak256(EMPTY)
+"""Root of a trie without keys."""
+
+_FULL_BRANCH_BYTES: Final = 532
+_FULL_BRANCH_STRIDE: Final = b"\xa0" * 16 + EMPTY
+_FULL_BRANCH: Final = Struct("33s" * 16 + "1s")
+_FULL_BRANCH_PREFIX: Final = b"\xf9\x02\x11"
+
+
+class Short(NamedTuple):
+    """A leaf or an extension."""
+
+    nibbles: str
+    """The stretch of path that only this node stands for."""
+    is_leaf: bool
+    payload: bytes
+    """A leaf's value; an extension's reference to its child."""
+
+
+Branch: TypeAlias = list[bytes]
+"""Sixteen references, then the RLP of the value that ends here (EMPTY for none)."""
+
+
+def encode_leaf(nibbles: str, value: bytes) -> bytes:
+    """The end of a path with its value."""
+    path = bytes.fromhex(("3" if len(nibbles) & 1 else "20") + nibbles)
+    return rlp.encode_list((rlp.encode_bytes(path), rlp.encode_bytes(value)))
+
+
+def encode_extension(nibbles: str, child: bytes) -> bytes:
+    """A stretch of path without a fork; `child` is a reference."""
+    path = bytes.fromhex(("1" if len(nibbles) & 1 else "00") + nibbles)
+    return rlp.encode_list((rlp.encode_bytes(path), child))
+
+
+def encode_branch(items: Sequence[bytes]) -> bytes:
+    """A fork: sixteen references and the RLP of a value."""
+    payload = b"".join(items)
+    if len(payload) == _FULL_BRANCH_BYTES - 3:
+        return _FULL_BRANCH_PREFIX + payload
+    return rlp.encode_list((payload,))
+
+
+def reference(encoded: bytes) -> bytes:
+    """How a parent refers to this node."""
+    return encoded if len(encoded) < 32 else b"\xa0" + keccak_256(encoded).digest()
+
+
+def decode_node(encoded: bytes) -> Branch | Short:
+    """The node of an encoding; RlpError for bytes that are no node."""
+    # Near the root of a large trie every branch is full; its layout is fixed.
+    if len(encoded) == _FULL_BRANCH_BYTES and encoded[3::33] == _FULL_BRANCH_STRIDE:
+        return list(_FULL_BRANCH.unpack_from(encoded, 3))
+    items = _split(encoded)
+    if len(items) == 17:
+        if items[16][0] >= 0xC0:
+            raise RlpError("a branch whose value is a list")
+        return items
+    if len(items) != 2:
+        raise RlpError(f"a trie node of {len(items)} items; a node has 2 or 17")
+    return _short(items[0], items[1])
+
+
+def root_of(encoded: bytes | None) -> Hash32:
+    """Hash of a root node; EMPTY_ROOT for None."""
+    return EMPTY_ROOT if encoded is None else keccak256(encoded)
+
+
+def shared_length(first: str, second: str) -> int:
+    """How many nibbles two paths have in common."""
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
+
+
+def string_of(item: bytes) -> bytes:
+    """The bytes that an RLP string holds (its encoding checked already)."""
+    prefix = item[0]
+    if prefix < 0x80:
+        return item
+    return item[1:] if prefix < 0xB8 else item[1 + prefix - 0xB7 :]
+
+
+def _split(encoded: bytes) -> list[bytes]:
+    start, end, is_list = rlp.item_bounds(encoded, 0, len(encoded))
+    if not is_list or end != len(encoded):
+        raise RlpError("a trie node is exactly one list")
+    items = []
+    while start < end:
+        prefix = encoded[start]
+        if prefix == 0xA0:
+            stop = start + 33
+        elif prefix == 0x80:
+            stop = start + 1
+        else:
+            stop = rlp.item_bounds(encoded, start, end)[1]
+        items.append(encoded[start:stop])
+        start = stop
+    if start != end:
+        raise RlpError("a trie node that ends inside an item")
+    return items
+
+
+def _short(path_item: bytes, second: bytes) -> Short:
+    if path_item[0] >= 0xC0 or path_item == EMPTY:
+        raise RlpError("a trie node without a path")
+    digits = string_of(path_item).hex()
+    flag = digits[0]
+    if flag in "13":
+        nibbles = digits[1:]
+    elif digits[:2] in ("00", "20"):
+        nibbles = digits[2:]
+    else:
+        raise RlpError(f"a trie path that begins with {digits[:2]}")
+    if flag in "23":
+        if second[0] >= 0xC0:
+            raise RlpError("a leaf whose value is a list")
+        return Short(nibbles, True, string_of(second))
+    if not nibbles or not (len(second) == 33 or 0xC0 < second[0] < 0xE0):
+        raise RlpError("an extension that leads nowhere")
+    return Short(nibbles, False, second)
