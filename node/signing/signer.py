@@ -1,0 +1,79 @@
+"""The port through which a validator signs: a request that says what the digest stands for, a signature back.
+
+Two ports, so that the type says whether the guard has been passed:
+- `Signer` is what the driver holds; the only implementation is `guard.GuardedSigner`.
+- `DigestSigner` is a bare key (key store, HSM, remote service); nothing but the guard calls it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from node.primitives.block import Header
+from node.primitives.crypto import PrivateKey
+from node.primitives.errors import PhoenixError
+from node.primitives.ids import Address, Hash32
+
+
+class SigningError(PhoenixError):
+    """No signature was given; the text says why. The driver answers the engine with SigningRefused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningRequest:
+    """One digest to sign, with what a guard must know of it."""
+
+    kind: str
+    """What is signed: "clique-header". Each kind has a watermark of its own."""
+    chain_id: int
+    height: int
+    """Number of the block that is sealed or voted on."""
+    round_number: int = 0
+    """Round within the height; always 0 under Clique."""
+    digest: Hash32
+    header: Header | None = None
+    """The unsealed header that the digest was made from, so that the guard can check both against it."""
+    attachment: bytes = field(default=b"", repr=False)
+    """Opaque bytes (the encoded unsealed block) made durable with the signature. A node killed after signing
+    and before importing would be refused a second block at this height; with these it finishes the first."""
+
+
+class Signer(Protocol):
+    """A guarded key."""
+
+    @property
+    def address(self) -> Address:
+        """Whose signatures these are."""
+        ...
+
+    async def sign(self, request: SigningRequest) -> bytes:
+        """65 bytes (r, s, y parity) that are durable in the guard; SigningError when there will be none."""
+        ...
+
+
+class DigestSigner(Protocol):
+    """A bare key: signs whatever it is given. May block; called from one thread at a time."""
+
+    @property
+    def address(self) -> Address:
+        """Whose signatures these are."""
+        ...
+
+    def sign_digest(self, request: SigningRequest) -> bytes:
+        """65-byte recoverable low-s signature over `request.digest`; SigningError when the key cannot."""
+        ...
+
+
+class LocalKey:
+    """A key in this process's memory, as a key store unlocks it."""
+
+    def __init__(self, key: PrivateKey) -> None:
+        self._key = key
+
+    @property
+    def address(self) -> Address:
+        """Whose signatures these are."""
+        return self._key.address
+
+    def sign_digest(self, request: SigningRequest) -> bytes:
+        """Sign with RFC 6979: the same digest gives the same signature."""
+        return self._key.sign(request.digest)

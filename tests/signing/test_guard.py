@@ -1,0 +1,190 @@
+"""The guard: nothing leaves before it is durable, nothing contradicts what left."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+import trio
+
+from node.primitives.crypto import PrivateKey, keccak256, recover_address
+from node.primitives.errors import StorageError
+from node.primitives.ids import Address, Hash32
+from node.signing.guard import GuardedSigner, GuardRefusal, InconsistentRequest, SignRecord
+from node.signing.signer import DigestSigner, LocalKey, Signer, SigningError, SigningRequest
+from node.storage.kv import Batch
+from node.storage.memory import MemoryKV
+from node.storage.schema import sign_record_key
+from tests.signing.headers import header_at
+
+KEY = PrivateKey(b"\x11" * 32)
+OTHER = PrivateKey(b"\x22" * 32)
+CHAIN = 1337
+A, B = keccak256(b"a"), keccak256(b"b")
+
+
+def request(
+    height: int, digest: Hash32, round_number: int = 0, kind: str = "clique-header"
+) -> SigningRequest:
+    return SigningRequest(
+        kind=kind,
+        chain_id=CHAIN,
+        height=height,
+        round_number=round_number,
+        digest=digest,
+        attachment=b"block",
+    )
+
+
+def signer_over(kv: MemoryKV) -> GuardedSigner:
+    return GuardedSigner(LocalKey(KEY), kv, CHAIN)
+
+
+class NeverTwice:
+    """A key that signs differently each time, as an HSM may, and counts."""
+
+    address = KEY.address
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def sign_digest(self, asked: SigningRequest) -> bytes:
+        self.calls += 1
+        assert self.calls == 1
+        return KEY.sign(asked.digest)
+
+
+async def test_a_signature_is_the_keys_and_is_on_the_disk_when_it_is_given() -> None:
+    kv = MemoryKV()
+    signer: Signer = signer_over(kv)
+    signature = await signer.sign(request(5, A))
+    assert recover_address(A, signature) == KEY.address == signer.address
+    assert signer_over(kv.after_crash(Random(0))).last("clique-header") == SignRecord(
+        5, 0, A, signature, b"block"
+    )
+
+
+async def test_the_same_request_gives_the_recorded_signature_and_never_asks_the_key_again() -> None:
+    key = NeverTwice()
+    signer = GuardedSigner(key, MemoryKV(), CHAIN)
+    assert await signer.sign(request(5, A)) == await signer.sign(request(5, A))
+
+
+@pytest.mark.parametrize(
+    ("height", "round_number", "digest"),
+    [(5, 1, B), (5, 0, A), (4, 0, B), (4, 9, B), (0, 0, A)],
+    ids=["other digest", "lower round", "lower height", "lower height, higher round", "genesis"],
+)
+async def test_lower_or_different_is_refused_with_the_numbers(height, round_number, digest) -> None:
+    signer = signer_over(MemoryKV())
+    first = await signer.sign(request(5, A, 1))
+    with pytest.raises(GuardRefusal, match=f"height {height}, round {round_number}.*height 5, round 1"):
+        await signer.sign(request(height, digest, round_number))
+    assert await signer.sign(request(5, A, 1)) == first
+
+
+async def test_higher_rounds_and_heights_are_signed() -> None:
+    signer = signer_over(MemoryKV())
+    for height, round_number, digest in [(5, 0, A), (5, 1, B), (6, 0, A), (1 << 40, 7, B)]:
+        assert (
+            recover_address(digest, await signer.sign(request(height, digest, round_number))) == KEY.address
+        )
+
+
+async def test_each_kind_chain_and_key_has_a_watermark_of_its_own() -> None:
+    kv = MemoryKV()
+    await signer_over(kv).sign(request(5, A))
+    await signer_over(kv).sign(request(5, B, kind="qbft-commit"))
+    await GuardedSigner(LocalKey(KEY), kv, 7).sign(replace(request(5, B), chain_id=7))
+    await GuardedSigner(LocalKey(OTHER), kv, CHAIN).sign(request(5, B))
+    with pytest.raises(GuardRefusal):
+        await signer_over(kv).sign(request(5, B))
+
+
+async def test_no_signature_leaves_when_the_record_cannot_be_written() -> None:
+    kv = MemoryKV()
+    signer = signer_over(kv)
+    await signer.sign(request(5, A))
+    kv.fail_after(0)
+    with pytest.raises(StorageError):
+        await signer.sign(request(6, B))
+    # A restart may find the write that failed or not; either way only what left stands in the way.
+    for seed in range(8):
+        again = signer_over(kv.after_crash(Random(seed)))
+        with pytest.raises(GuardRefusal):
+            await again.sign(request(5, B))
+        assert recover_address(B, await again.sign(request(6, B))) == KEY.address
+
+
+async def test_a_crash_between_signature_and_record_leaves_the_height_free() -> None:
+    class DiesAfterSigning:
+        address = KEY.address
+
+        def sign_digest(self, asked: SigningRequest) -> bytes:
+            KEY.sign(asked.digest)
+            raise SystemExit  # the process is gone before the guard could write
+
+    kv = MemoryKV()
+    with pytest.raises(SystemExit):
+        await GuardedSigner(DiesAfterSigning(), kv, CHAIN).sign(request(5, A))
+    assert await signer_over(kv.after_crash(Random(1))).sign(request(5, B))
+
+
+async def test_after_a_crash_the_attachment_and_signature_are_there_to_finish_the_block() -> None:
+    kv = MemoryKV()
+    signature = await signer_over(kv).sign(request(9, A))
+    again = signer_over(kv.after_crash(Random(2)))
+    record = again.last("clique-header")
+    assert record == SignRecord(9, 0, A, signature, b"block")
+    with pytest.raises(GuardRefusal):
+        await again.sign(request(9, B))
+    assert await again.sign(request(9, A)) == signature
+
+
+async def test_concurrent_requests_for_one_height_give_one_signature() -> None:
+    signer = signer_over(MemoryKV())
+    given, refused = [], []
+
+    async def ask(digest: Hash32) -> None:
+        try:
+            given.append((digest, await signer.sign(request(5, digest))))
+        except GuardRefusal as refusal:
+            refused.append(refusal)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(ask, keccak256(bytes([number])))
+    assert (len(given), len(refused)) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"\0" * 65, b"\xff" * 64, OTHER.sign(A)], ids=["zeros", "too short", "another key"]
+)
+async def test_a_key_that_errs_is_found_out_and_nothing_is_recorded(wrong: bytes) -> None:
+    class Errs:
+        address: Address = KEY.address
+
+        def sign_digest(self, asked: SigningRequest) -> bytes:
+            return wrong
+
+    key: DigestSigner = Errs()
+    kv = MemoryKV()
+    with pytest.raises(SigningError):
+        await GuardedSigner(key, kv, CHAIN).sign(request(5, A))
+    assert signer_over(kv).last("clique-header") is None
+
+
+async def test_a_request_that_contradicts_itself_is_refused() -> None:
+    signer = signer_over(MemoryKV())
+    with pytest.raises(InconsistentRequest, match="chain 7"):
+        await signer.sign(replace(request(5, A), chain_id=7))
+    with pytest.raises(InconsistentRequest, match="height 5 for the header of block 4"):
+        await signer.sign(replace(request(5, A), header=header_at(4)))
+
+
+async def test_a_damaged_row_stops_the_node_and_is_never_guessed_at() -> None:
+    kv = MemoryKV()
+    batch = Batch()
+    batch.put(sign_record_key(KEY.address, CHAIN, "clique-header"), b"\xc0")
+    kv.write(batch, sync=True)
+    with pytest.raises(StorageError, match="damaged"):
+        await signer_over(kv).sign(request(5, A))
