@@ -1,0 +1,134 @@
+"""One sender's transactions by nonce: pending (next in line, without a gap) and queued (behind a gap)."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.primitives.ids import Address
+from node.primitives.state import EMPTY_ACCOUNT, Account
+from node.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledTransaction:
+    """A transaction in the pool with what the pool knows of it."""
+
+    tx: Transaction
+    sender: Address
+    sequence: int
+    """Order of arrival."""
+    added_s: float
+    """Monotonic time of arrival."""
+    cost: int
+    """wei that the sender must own."""
+    weight: int
+    """Size in units of the pool's bytes per transaction, at least 1."""
+    local: bool
+    """A client of this node sent it."""
+    protected: bool
+    """Local and within the bound up to which local transactions are never evicted."""
+    free_replacements: int = 0
+    """How often this nonce was replaced at price zero."""
+
+
+class AccountQueue:
+    """The pooled transactions of one sender and the sender's account at the head."""
+
+    __slots__ = (
+        "_by_nonce",
+        "_nonces",
+        "_pending",
+        "_protected_weight",
+        "account",
+        "address",
+        "cost",
+        "weight",
+    )
+
+    def __init__(self, address: Address, account: Account | None) -> None:
+        self.address = address
+        self.account = account or EMPTY_ACCOUNT
+        self.cost = 0
+        """wei: the sum of all max costs."""
+        self.weight = 0
+        self._protected_weight = 0
+        self._by_nonce: dict[int, PooledTransaction] = {}
+        self._nonces: list[int] = []
+        self._pending: tuple[PooledTransaction, ...] | None = ()
+
+    def __len__(self) -> int:
+        return len(self._nonces)
+
+    def __iter__(self) -> Iterator[PooledTransaction]:
+        """All, in nonce order."""
+        return map(self._by_nonce.__getitem__, self._nonces)
+
+    @property
+    def pending(self) -> tuple[PooledTransaction, ...]:
+        """Those that a block could take now one after the other; the same tuple until something changes."""
+        if self._pending is None:
+            first = self.account.nonce
+            # nonce minus position never falls along the sorted list, and is `first` exactly along the run.
+            count = bisect_left(range(len(self._nonces)), first + 1, key=lambda i: self._nonces[i] - i)
+            self._pending = tuple(map(self._by_nonce.__getitem__, self._nonces[:count]))
+        return self._pending
+
+    @property
+    def queued(self) -> tuple[PooledTransaction, ...]:
+        """Those that wait for a missing nonce."""
+        return tuple(map(self._by_nonce.__getitem__, self._nonces[len(self.pending) :]))
+
+    @property
+    def next_nonce(self) -> int:
+        """The nonce after the last pending transaction."""
+        return self.account.nonce + len(self.pending)
+
+    @property
+    def last(self) -> PooledTransaction:
+        """The transaction with the highest nonce; the queue must not be empty."""
+        return self._by_nonce[self._nonces[-1]]
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether every one of them is protected. A mixture is not: a single protected transaction on top
+        would otherwise shield any number that are not."""
+        return self._protected_weight == self.weight
+
+    def at(self, nonce: int) -> PooledTransaction | None:
+        """The transaction with this nonce."""
+        return self._by_nonce.get(nonce)
+
+    def put(self, entry: PooledTransaction) -> None:
+        """Add a transaction, whose nonce must be free."""
+        nonce = entry.tx.nonce
+        assert nonce not in self._by_nonce
+        self._by_nonce[nonce] = entry
+        insort(self._nonces, nonce)
+        self._count(entry, 1)
+
+    def remove(self, entry: PooledTransaction) -> None:
+        """Take out a transaction that is here."""
+        nonce = entry.tx.nonce
+        del self._by_nonce[nonce]
+        del self._nonces[bisect_left(self._nonces, nonce)]
+        self._count(entry, -1)
+
+    def settle(self, account: Account | None) -> list[PooledTransaction]:
+        """Take the account's new state; remove and return what it makes stale or too dear, in nonce order."""
+        self.account = account or EMPTY_ACCOUNT
+        self._pending = None
+        gone, spent = [], 0
+        for entry in list(self):
+            if entry.tx.nonce < self.account.nonce or spent + entry.cost > self.account.balance:
+                gone.append(entry)
+            else:
+                spent += entry.cost
+        for entry in gone:
+            self.remove(entry)
+        return gone
+
+    def _count(self, entry: PooledTransaction, sign: int) -> None:
+        self.cost += sign * entry.cost
+        self.weight += sign * entry.weight
+        self._protected_weight += sign * entry.weight if entry.protected else 0
+        self._pending = None

@@ -1,0 +1,50 @@
+"""Which account gives way when the pool is full: fair shares, so that a flood crowds out only itself.
+
+The account with the largest share loses its highest nonce (that opens no gap); among equal shares the lowest
+tip goes, then the youngest. Where gas is free anyone can invent senders without end, so one that the state
+has never seen counts `STRANGER_SHARE` times: a flood of fresh accounts goes before anybody's normal use.
+"""
+
+import heapq
+from typing import Final
+
+from node.primitives.ids import Address
+from node.txpool.account_queue import AccountQueue
+
+STRANGER_SHARE: Final = 4
+HEAP_SLACK: Final = 64
+"""Outdated heap entries that are tolerated beside four per account before the heap is built anew."""
+
+_Rank = tuple[int, int, int]
+
+
+class EvictionOrder:
+    """Accounts ranked by how soon they lose a transaction. Every change costs O(log n)."""
+
+    def __init__(self) -> None:
+        self._ranks: dict[Address, _Rank] = {}
+        self._heap: list[tuple[_Rank, Address]] = []
+
+    def update(self, queue: AccountQueue) -> None:
+        """Take note of a queue that has changed, become empty, or protected."""
+        if not queue or queue.is_protected:
+            self._ranks.pop(queue.address, None)
+            return
+        last = queue.last
+        share = queue.weight * (STRANGER_SHARE if queue.account.is_empty else 1)
+        rank = (-share, last.tx.max_priority_fee_per_gas, -last.sequence)
+        if self._ranks.get(queue.address) != rank:
+            self._ranks[queue.address] = rank
+            heapq.heappush(self._heap, (rank, queue.address))
+            if len(self._heap) > 4 * len(self._ranks) + HEAP_SLACK:
+                self._heap = [(rank, address) for address, rank in self._ranks.items()]
+                heapq.heapify(self._heap)
+
+    def worst(self) -> Address | None:
+        """Who loses its highest nonce next; None when every account is protected or there is none."""
+        while self._heap:
+            rank, address = self._heap[0]
+            if self._ranks.get(address) == rank:
+                return address
+            heapq.heappop(self._heap)
+        return None

@@ -1,0 +1,57 @@
+"""What a block takes, in which order: best tip first, then first come; each sender's nonces in order."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+from node.primitives.ids import Address
+from node.primitives.transaction import Transaction
+from node.txpool.account_queue import PooledTransaction
+
+
+class Selection:
+    """An iterator over a snapshot of the pending transactions; safe to use in another thread.
+
+    The consumer calls `skip_sender` when a transaction it was given cannot go into the block: those after it
+    from the same sender cannot either.
+    """
+
+    def __init__(self, runs: Iterable[tuple[PooledTransaction, ...]], base_fee: int) -> None:
+        """Take each sender's pending run; `base_fee` in wei per gas, 0 before London."""
+        self._base_fee = base_fee
+        self._heap: list[tuple[int, int, int, tuple[PooledTransaction, ...]]] = []
+        self._last: tuple[int, tuple[PooledTransaction, ...]] | None = None
+        self._skipped: set[Address] = set()
+        for run in runs:
+            self._offer(run, 0, heap_ordered=False)
+        heapq.heapify(self._heap)
+
+    def __iter__(self) -> Iterator[Transaction]:
+        return self
+
+    def __next__(self) -> Transaction:
+        if self._last is not None:
+            position, run = self._last
+            self._last = None
+            if position + 1 < len(run) and run[0].sender not in self._skipped:
+                self._offer(run, position + 1)
+        while self._heap:
+            _, _, position, run = heapq.heappop(self._heap)
+            if run[0].sender not in self._skipped:
+                self._last = position, run
+                return run[position].tx
+        raise StopIteration
+
+    def skip_sender(self, sender: Address) -> None:
+        """Give no more transactions of this sender."""
+        self._skipped.add(sender)
+
+    def _offer(self, run: tuple[PooledTransaction, ...], position: int, *, heap_ordered: bool = True) -> None:
+        entry = run[position]
+        tip = entry.tx.effective_priority_fee(self._base_fee)
+        if tip < 0:
+            return  # cannot pay the base fee, and so nothing after it can go in
+        item = (-tip, entry.sequence, position, run)
+        if heap_ordered:
+            heapq.heappush(self._heap, item)
+        else:
+            self._heap.append(item)
