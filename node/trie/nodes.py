@@ -81,6 +81,30 @@ def decode_node(encoded: bytes) -> Branch | Short:
     return _short(items[0], items[1])
 
 
+class Step(NamedTuple):
+    """What a node says to whoever looks for a key."""
+
+    child: bytes
+    """Reference to where the search goes on; EMPTY where it ends."""
+    taken: int
+    """How many nibbles of the key lead there."""
+    value: bytes | None
+    """The key's value, when it ends at this node and is there."""
+
+
+def step(node: Branch | Short, nibbles: str) -> Step:
+    """One step towards a key whose remaining path is `nibbles`."""
+    if isinstance(node, list):
+        if not nibbles:
+            return Step(EMPTY, 0, string_of(node[16]) or None)
+        return Step(node[int(nibbles[0], 16)], 1, None)
+    if node.is_leaf:
+        return Step(EMPTY, 0, node.payload if node.nibbles == nibbles else None)
+    if nibbles.startswith(node.nibbles):
+        return Step(node.payload, len(node.nibbles), None)
+    return Step(EMPTY, 0, None)
+
+
 def root_of(encoded: bytes | None) -> Hash32:
     """Hash of a root node; EMPTY_ROOT for None."""
     return EMPTY_ROOT if encoded is None else keccak256(encoded)
