@@ -1,7 +1,7 @@
 """Bytes between peers: who we are connected to, and messages both ways. Knows node.primitives only.
 
-Pure and sans-IO: `rlpx` (encrypted channel), `devp2p` (hello, capabilities), `eth` (blocks and transactions).
-Deeds, under trio: `transport` (dial and listen), `peer` (one connection), `pool` (whom, how many, what score).
+Pure and sans-IO: `rlpx` (encrypted channel), `devp2p` (hello, capabilities), `eth` (blocks, transactions).
+Deeds, under trio: `transport` (dial, listen), `peer` (one connection), `pool` (whom, how many, what score).
 
 A caller's whole view:
 
@@ -10,9 +10,9 @@ A caller's whole view:
 
 - `status()` is our own Status now; `accept(theirs)` raises a ChainError when we cannot work together.
 - `permit(info)` answers None, or a text saying why this identity may not connect.
-- `serve(peer)` runs for the life of the connection and is cancelled with it. A ChainError out of it costs the
-  peer score, tells it and drops it; PeerGone is no fault. It should loop over `await peer.receive()`; whatever
-  it asks with `await peer.request(...)` is answered while it waits.
-- `peer.send(message)` never waits: False means that the peer's queue was full and that it is being dropped.
+- `serve(peer)` runs for the life of the connection and is cancelled with it. A ChainError out of it costs
+  the peer score, tells it and drops it; PeerGone is no fault. It should loop over `await peer.receive()`;
+  whatever it asks with `await peer.request(...)` is answered while it waits.
+- `peer.send(message)` never waits: False means that the peer's queue was full and that it is dropped.
 - A consumer that falls behind loses messages (counted), never the connection: gossip of transactions first.
 """
