@@ -11,5 +11,8 @@ Duties of whoever runs an engine (node.production.driver):
 4. `SealBlock` goes through the one door (node.chain.importer) and is durable before it is announced;
    the import comes back as `NewHead` like any other.
 5. Timers fire once, by name; setting a name again replaces it, and `NewHead` does not clear it.
-6. After a restart, a fresh engine gets `NewHead` of the durable head first.
+6. After a restart, a fresh engine gets `NewHead` of the durable head first, then `LastSigned` if the guard
+   has a record: a block signed but not imported before is finished, as no other may be signed at its height.
+7. `Proposed` may raise a RequestError for the operator; anything else that `handle` raises, but a ChainError,
+   is our own fault.
 """

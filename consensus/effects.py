@@ -27,7 +27,10 @@ class CancelTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildBlock:
-    """Execute what the pool offers on top of `parent`; answered by BlockBuilt or NothingToBuild."""
+    """Execute what the pool offers on top of `parent`; answered by BlockBuilt or NothingToBuild.
+
+    A NewHead, or another BuildBlock, before the answer makes it worthless: the driver may stop building.
+    """
 
     parent: Header
     timestamp: int
@@ -42,6 +45,9 @@ class BuildBlock:
     mix_hash: Hash32
     allow_empty: bool
     """False: answer NothingToBuild rather than build a block without transactions."""
+    deadline_ms: int = 0
+    """Unix time at which the engine wants to sign. A builder that is done before may wait for more
+    transactions until then; one that is not goes on and answers late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,9 @@ class Sign:
     digest: Hash32
     header: Header
     """The unsealed header the digest was made from: a signer that sees it can check it."""
+    block: Block | None = None
+    """The whole unsealed block, to be durable together with the signature: a node that dies before the import
+    may sign no other block at this height, so that it has to finish this one (LastSigned)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Why a seal or a consensus message is refused. The sender's fault, so all are ChainErrors."""
+"""Why a seal, a consensus message or an operator's proposal is refused."""
 
-from node.primitives.errors import ChainError
+from node.primitives.errors import ChainError, RequestError
 
 
 class InvalidSeal(ChainError):
@@ -9,3 +9,7 @@ class InvalidSeal(ChainError):
 
 class InvalidMessage(ChainError):
     """A consensus message breaks a rule of its engine."""
+
+
+class ProposalRefused(RequestError):
+    """A proposed change of the validator set would do nothing, or would end the chain."""

@@ -39,7 +39,7 @@ class NothingToBuild:
 
 @dataclass(frozen=True, slots=True)
 class TransactionsWaiting:
-    """The pool has something to include; only sent after NothingToBuild."""
+    """The pool has something to include; sent once after NothingToBuild, at once if it came in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,20 @@ class SigningRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LastSigned:
+    """What the guard's record says was signed last before this start; sent once, after the first NewHead."""
+
+    block: Block
+    """Unsealed, as it stood in Sign."""
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Proposed:
-    """The operator asks to vote for or against a validator; None withdraws the proposal."""
+    """The operator asks to vote for or against a validator; None withdraws the proposal.
+
+    `handle` raises ProposalRefused (a RequestError, for the operator) when it makes no sense.
+    """
 
     validator: Address
     authorise: bool | None
@@ -75,5 +87,6 @@ Event: TypeAlias = (
     | TransactionsWaiting
     | Signed
     | SigningRefused
+    | LastSigned
     | Proposed
 )
