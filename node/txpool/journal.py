@@ -9,7 +9,7 @@ reading and is cut off, so that later records can be read; nothing before it is 
 import logging
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -90,12 +90,13 @@ class Journal:
             await trio.to_thread.run_sync(_sync, descriptor, limiter=self._limiter)
             self._synced = max(self._synced, reached)
 
-    async def rotate(self, live: Iterable[Transaction]) -> None:
-        """Replace the file by one that holds `live` alone, at once or not at all."""
-        kept = [tx for tx in live if tx.hash in self._hashes]
-        if len(kept) == len(self._hashes):
-            return
+    async def rotate(self, live: Callable[[], Iterable[Transaction]]) -> None:
+        """Replace the file by one that holds what `live` gives alone, at once or not at all."""
         async with self._disk:
+            # Asked only now: what is appended from here on lands in `_late`, and nothing falls in between.
+            kept = [tx for tx in live() if tx.hash in self._hashes]
+            if len(kept) == len(self._hashes):
+                return
             self._late = []
             try:
                 records = [_encode_record(tx) for tx in kept]

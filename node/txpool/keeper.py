@@ -77,4 +77,4 @@ async def _tidy(pool: TransactionPool, journal: Journal | None, interval_s: floa
         if expired:
             log.info("transactions waited too long", extra={"dropped": expired})
         if journal is not None:
-            await journal.rotate(pool.local_transactions())
+            await journal.rotate(pool.local_transactions)

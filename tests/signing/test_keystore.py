@@ -23,7 +23,9 @@ FAST = 1 << 4
 """A work factor for tests alone."""
 
 
-@pytest.mark.parametrize("name", ["test1", "test2", "python_generated_test_with_odd_iv", "evilnonce", "mycrypto"])
+@pytest.mark.parametrize(
+    "name", ["test1", "test2", "python_generated_test_with_odd_iv", "evilnonce", "mycrypto"]
+)
 def test_official_key_stores_open(name: str) -> None:
     case = json.loads((ethereum_tests() / "KeyStoreTests" / "basic_tests.json").read_text())[name]
     key = decrypt_key(json.dumps(case["json"]).encode(), case["password"])
