@@ -14,8 +14,8 @@ Choices beyond EIP-225 and geth:
 - Out of turn, a head start is added to geth's random delay (up to half a second for each of floor(N / 2) + 1
   signers), so that a signer in turn who is there wins without a race.
 - A block that was signed is published whatever came between: its author can sign no other at that height.
-- After a refusal the same block, and no other, is offered for signing again: a key store that was out of reach
-  may be back, and a guard that refuses goes on refusing. A new head ends that.
+- After a refusal the same block, and no other, is offered for signing again: a key store that was out of
+  reach may be back, and a guard that refuses goes on refusing. A new head ends that.
 - Where empty blocks are switched off, one is made all the same if it carries a vote not cast before.
 """
 
@@ -109,7 +109,7 @@ _Stage: TypeAlias = _Resting | _Waiting | _Building | _Starved | _Holding | _Sig
 
 
 class CliqueEngine:
-    """One signer's side of Clique: events in, ordered effects out. The driver's duties: package `consensus`."""
+    """One signer's side of Clique: events in, ordered effects out. Driver's duties: package `consensus`."""
 
     def __init__(
         self,
