@@ -51,12 +51,17 @@ class TrieUpdate:
     """For the same paths, the rows as the reader had them."""
 
 
-def update(read: NodeReader, changes: Mapping[bytes, bytes | None]) -> TrieUpdate:
-    """Set values by key; None or an empty value deletes. BrokenTrie when the rows do not fit together."""
+def update(
+    read: NodeReader, changes: Mapping[bytes, bytes | None], root: Hash32 | None = None
+) -> TrieUpdate:
+    """Set values by key; None or an empty value deletes.
+
+    BrokenTrie when the rows do not fit together, or do not have the `root` that they are said to have.
+    """
     run = _Update(read)
     items: _Changes = sorted((key.hex(), value or None) for key, value in changes.items())
     try:
-        encoded = run.change_root(items)
+        encoded = run.change_root(items, root)
     except rlp.RlpError as error:
         raise BrokenTrie(f"a trie node cannot be read back: {error}") from error
     rows = {path: row for path, row in run.rows.items() if row != run.seen.get(path)}
@@ -132,9 +137,11 @@ class _Update:
         self.rows: dict[str, bytes | None] = {}
         """Rows as they become; where a path is not in `seen`, there was no row."""
 
-    def change_root(self, items: _Changes) -> bytes | None:
+    def change_root(self, items: _Changes, expected: Hash32 | None) -> bytes | None:
         """Apply all changes; the encoded root, or None for an empty trie."""
         old = self._read("")
+        if expected is not None and root_of(old) != expected:
+            raise BrokenTrie(f"the rows have the root {root_of(old).hex()}, where {expected.hex()} is kept")
         if old is not None:
             self.seen[""] = old
         new = self._changed("", old, items, 0, len(items)) if items else old

@@ -1,0 +1,126 @@
+"""StateChanges -> changed rows and the new state root. Pure: reads the parent's rows, writes nothing.
+
+Destroyed storage is not deleted slot by slot, which a contract of a million slots could use to stop every
+node: the account merely forgets its birth, and what comes later is stored under a new one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from node.primitives import rlp
+from node.primitives.crypto import keccak256
+from node.primitives.ids import Address, BlockNumber, Hash32
+from node.primitives.state import Account, StateChanges
+from node.state.flat import NO_BIRTH, AccountRow, RowReader, encode_account, encode_slot, read_account
+from node.storage import schema
+from node.trie import tree
+from node.trie.nodes import EMPTY_ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedState:
+    """A block's effect on the state, as rows."""
+
+    root: Hash32
+    """The state root after the block."""
+    rows: Mapping[bytes, bytes | None] = field(repr=False)
+    """New row by state key, changed rows only; None: there is none any more."""
+    before: Mapping[bytes, bytes | None] = field(repr=False)
+    """The same keys in the parent's state."""
+    codes: Mapping[bytes, bytes] = field(repr=False)
+    """New code by state key; code is never taken back."""
+    dead: tuple[tuple[Address, BlockNumber], ...]
+    """Storage (address, birth) that was destroyed as a whole."""
+
+
+def commit(read: RowReader, root: Hash32, changes: StateChanges, number: BlockNumber) -> PreparedState:
+    """Apply a block's changes to the state with `root` that `read` answers for; `number` is the block's.
+
+    Keccak and RLP of every touched trie node: about 25 us per changed account or slot.
+    BrokenTrie when the rows do not have that root.
+    """
+    run = _Commit(read, number)
+    touched = changes.accounts.keys() | changes.storage.keys() | changes.wiped
+    leaves: dict[bytes, bytes | None] = {}
+    for address in touched:
+        run.change_account(address, changes, leaves)
+    new_root = run.change_trie(schema.ACCOUNT_NODE_PREFIX, root, leaves)
+    codes = {schema.code_key(code_hash): code for code_hash, code in changes.codes.items() if code}
+    return PreparedState(new_root, run.rows, run.before, codes, tuple(sorted(run.dead)))
+
+
+def state_root_of(changes: StateChanges) -> Hash32:
+    """Root of a state that consists of `changes` alone, as a genesis does."""
+    return commit(lambda key: None, EMPTY_ROOT, changes, 0).root
+
+
+class _Commit:
+    """The rows of one block in the making."""
+
+    def __init__(self, read: RowReader, number: BlockNumber) -> None:
+        self._read = read
+        self._number = number
+        self.rows: dict[bytes, bytes | None] = {}
+        self.before: dict[bytes, bytes | None] = {}
+        self.dead: list[tuple[Address, BlockNumber]] = []
+
+    def change_account(
+        self, address: Address, changes: StateChanges, leaves: dict[bytes, bytes | None]
+    ) -> None:
+        """Storage first, because the account's leaf holds its root."""
+        old = read_account(self._read, address)
+        account = _account_after(address, changes, old)
+        new = None if account is None else self._with_storage(address, account, old, changes)
+        if old is not None and old.has_storage and (account is None or address in changes.wiped):
+            self.dead.append((address, old.birth))
+        if new != old:
+            self._put(
+                schema.account_key(address),
+                None if old is None else encode_account(old),
+                None if new is None else encode_account(new),
+            )
+            leaves[keccak256(address)] = None if new is None else new.leaf
+
+    def change_trie(self, prefix: bytes, root: Hash32, leaves: Mapping[bytes, bytes | None]) -> Hash32:
+        """Update the trie whose node rows begin with `prefix`; its new root."""
+        read = self._read
+        done = tree.update(lambda path: read(prefix + path.encode()), leaves, root)
+        for path, row in done.rows.items():
+            self._put(prefix + path.encode(), done.before[path], row)
+        return done.root
+
+    def _with_storage(
+        self, address: Address, account: Account, old: AccountRow | None, changes: StateChanges
+    ) -> AccountRow:
+        slots = changes.storage.get(address, {})
+        if old is not None and old.has_storage and address not in changes.wiped:
+            root, birth = old.storage_root, old.birth
+        else:
+            root, birth = EMPTY_ROOT, self._number
+        if slots:
+            root = self._change_slots(address, birth, root, slots)
+        return AccountRow(*account, root, NO_BIRTH if root == EMPTY_ROOT else birth)
+
+    def _change_slots(
+        self, address: Address, birth: BlockNumber, root: Hash32, slots: Mapping[int, int]
+    ) -> Hash32:
+        prefix = schema.slot_prefix(address, birth)
+        leaves: dict[bytes, bytes | None] = {}
+        for slot, value in slots.items():
+            slot_bytes = slot.to_bytes(32, "big")
+            key = prefix + slot_bytes
+            old, new = self._read(key), encode_slot(value)
+            if old != new:
+                self._put(key, old, new)
+                leaves[keccak256(slot_bytes)] = None if new is None else rlp.encode_bytes(new)
+        return self.change_trie(schema.storage_node_prefix(address, birth), root, leaves) if leaves else root
+
+    def _put(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        self.before[key] = old
+        self.rows[key] = new
+
+
+def _account_after(address: Address, changes: StateChanges, old: AccountRow | None) -> Account | None:
+    if address in changes.accounts:
+        return changes.accounts[address]
+    return None if old is None else old.account

@@ -1,0 +1,268 @@
+"""StateStore: which states there are, and the deeds that bring the base forward and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from node.config.settings import StorageSettings
+from node.primitives.block import BlockRef
+from node.primitives.errors import RequestError, StorageError
+from node.primitives.ids import Address, BlockNumber, Hash32
+from node.primitives.state import StateChanges, StateView
+from node.state import history
+from node.state.commit import PreparedState, commit
+from node.state.flat import FlatView, RowReader
+from node.state.proofs import AccountProof, account_proof
+from node.storage import schema
+from node.storage.blocks import decode_ref, encode_ref, read_number
+from node.storage.kv import Batch, KeyValue, Snapshot
+from node.trie.nodes import EMPTY_ROOT
+
+PRUNE_BLOCKS_MAX: Final = 64
+"""Blocks whose before-images one batch deletes: an archive that becomes a full node does it bit by bit."""
+
+
+class StateUnavailable(RequestError):
+    """The state after a block is not kept: never known, on another branch, or pruned."""
+
+    def __init__(self, block_hash: Hash32, number: BlockNumber | None, oldest: BlockNumber) -> None:
+        block = f"block #{number} 0x{block_hash.hex()}" if number is not None else f"0x{block_hash.hex()}"
+        super().__init__(
+            f"the state of {block} is not kept; the oldest state kept is that of block #{oldest}"
+        )
+        self.block_hash = block_hash
+        self.number = number
+        """None when no block with this hash is known."""
+        self.oldest = oldest
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A block above the base."""
+
+    ref: BlockRef
+    parent_hash: Hash32
+    state: PreparedState
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Base, disk and layers that belong together. Replaced whole, so that any thread may take one."""
+
+    base: BlockRef
+    root: Hash32
+    oldest: BlockNumber
+    rows: Snapshot
+    layers: Mapping[Hash32, _Layer]
+
+    def branch(self, block_hash: Hash32) -> list[_Layer]:
+        """Layers from a block down to the base, newest first; none for the base itself."""
+        found = []
+        while block_hash != self.base.hash:
+            layer = self.layers[block_hash]
+            found.append(layer)
+            block_hash = layer.parent_hash
+        return found
+
+
+class StateStore:
+    """All kept states of a chain. The package docstring says which calls belong to which thread."""
+
+    def __init__(self, kv: KeyValue, settings: StorageSettings) -> None:
+        """Open what the database holds; it may hold no state yet, and then waits for `initialise`."""
+        self._kv = kv
+        self._settings = settings
+        self._moment = self._read_moment()
+
+    def close(self) -> None:
+        """Let go of the database: no call may follow, and no view may outlive the database."""
+        if self._moment is not None:
+            self._moment.rows.close()
+        self._moment = None
+
+    @property
+    def base(self) -> BlockRef:
+        """The block whose state is durable. StorageError in a database without a state."""
+        return self._now().base
+
+    @property
+    def oldest(self) -> BlockNumber:
+        """The first block whose state can still be read (on the base's branch)."""
+        return self._now().oldest
+
+    # --- reading
+
+    def has(self, block_hash: Hash32) -> bool:
+        """Whether `view` would answer."""
+        try:
+            self._reader(block_hash)
+        except StateUnavailable:
+            return False
+        return True
+
+    def view(self, block_hash: Hash32) -> StateView:
+        """The state after a block, fixed for as long as the view lives; StateUnavailable when not kept."""
+        return FlatView(self._reader(block_hash)[0])
+
+    def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
+        """What proves an account and its slots under the block's state root (eth_getProof)."""
+        return account_proof(self._reader(block_hash)[0], address, slots)
+
+    # --- blocks above the base
+
+    def prepare(self, parent_hash: Hash32, changes: StateChanges) -> PreparedState:
+        """Rows and root of a block on top of a kept state; changes nothing. Heavy: belongs in a worker."""
+        read, parent, root = self._reader(parent_hash)
+        return commit(read, root, changes, parent + 1)
+
+    def add(self, ref: BlockRef, parent_hash: Hash32, prepared: PreparedState) -> None:
+        """Make a prepared state readable under its block's hash, on top of the base or another layer."""
+        now = self._now()
+        assert parent_hash == now.base.hash or parent_hash in now.layers, (
+            "a layer lies on the base or a layer"
+        )
+        layer = _Layer(ref, parent_hash, prepared)
+        self._moment = _with_layers(now, {**now.layers, ref.hash: layer})
+
+    def drop(self, block_hash: Hash32) -> None:
+        """Forget a layer and all that lie on it; nothing happens where there is none."""
+        now = self._now()
+        gone = {block_hash, *_layers_on(now, block_hash)}
+        self._moment = _with_layers(now, {key: now.layers[key] for key in now.layers if key not in gone})
+
+    def overdue(self, head_hash: Hash32) -> BlockRef | None:
+        """Where the base must go so that at most `state_layers_max` layers carry the head; None: stay."""
+        branch = self._now().branch(head_hash)
+        most = self._settings.state_layers_max
+        return branch[most].ref if len(branch) > most else None
+
+    # --- moving the base
+
+    def initialise(self, batch: Batch, ref: BlockRef, changes: StateChanges) -> Hash32:
+        """The state of the first block, in an empty database; its root. `flattened(ref)` ends it."""
+        assert self._moment is None, "the database has a state already"
+        state = commit(self._kv.get, EMPTY_ROOT, changes, ref.number)
+        batch.rows.update(state.rows)
+        batch.rows.update(state.codes)
+        history.put_state_block(batch, ref, state.root)
+        batch.put(schema.STATE_OLDEST_KEY, schema.number_bytes(ref.number))
+        batch.put(schema.STATE_BASE_KEY, encode_ref(ref))
+        return state.root
+
+    def flatten(self, batch: Batch, ref: BlockRef) -> None:
+        """Bring the base forward to a layer: its rows and all below it, each block with its before-images."""
+        for layer in reversed(self._now().branch(ref.hash)):
+            history.put_state(batch, layer.ref, layer.state)
+        batch.put(schema.STATE_BASE_KEY, encode_ref(ref))
+
+    def flattened(self, ref: BlockRef) -> None:
+        """The batch is written: layers that do not lie on the new base are gone."""
+        old, new = self._moment, self._written_moment(ref)
+        if old is not None:
+            new = _with_layers(new, old.layers if old.base == ref else _layers_on(old, ref.hash))
+        self._moment = new
+
+    def unwind(self, batch: Batch, ref: BlockRef) -> None:
+        """Take the base back to an ancestor of it; StateUnavailable when that is not kept."""
+        base = self._now().base
+        _, kept_number, _ = self._reader(ref.hash)
+        assert kept_number == ref.number <= base.number, f"{ref} is not below the base {base}"
+        rows: dict[bytes, bytes | None] = {}
+        for number in range(base.number, ref.number, -1):
+            history.take_back(self._kv, batch, rows, number)
+        batch.rows.update(rows)
+        batch.put(schema.STATE_BASE_KEY, encode_ref(ref))
+
+    def unwound(self, ref: BlockRef) -> None:
+        """The batch is written: all layers are gone, for they lay on what was taken back."""
+        self._moment = self._written_moment(ref)
+
+    def prune(self, batch: Batch, oldest: BlockNumber) -> None:
+        """Forget the states before block `oldest`; PRUNE_BLOCKS_MAX blocks in one call, the rest in the next.
+
+        The batch may be the one that `flatten` fills. What was pruned stays readable until the next
+        `flattened`.
+        """
+        now = self._now()
+        oldest = min(oldest, now.base.number, now.oldest + PRUNE_BLOCKS_MAX)
+        for number in range(now.oldest + 1, oldest + 1):
+            history.forget(self._kv, batch, number)
+        if oldest > now.oldest:
+            batch.put(schema.STATE_OLDEST_KEY, schema.number_bytes(oldest))
+            history.sweep(self._kv, batch, oldest)
+
+    # --- private
+
+    def _now(self) -> _Moment:
+        if self._moment is None:
+            raise StorageError("the database holds no state yet")
+        return self._moment
+
+    def _written_moment(self, ref: BlockRef) -> _Moment:
+        moment = self._read_moment()
+        if moment is None or moment.base != ref:
+            raise StorageError(f"the state's base is {moment and moment.base}, where {ref} was written")
+        return moment
+
+    def _read_moment(self) -> _Moment | None:
+        rows = self._kv.snapshot()
+        base_row, oldest_row = rows.get(schema.STATE_BASE_KEY), rows.get(schema.STATE_OLDEST_KEY)
+        if base_row is None or oldest_row is None:
+            return None
+        base = decode_ref(base_row)
+        block = history.read_state_block(rows, base.number)
+        if block is None or block[0] != base.hash:
+            raise StorageError(f"the state's base is {base}, but the state kept at its number is another's")
+        return _Moment(base, block[1], int.from_bytes(oldest_row, "big"), rows, {})
+
+    def _reader(self, block_hash: Hash32) -> tuple[RowReader, BlockNumber, Hash32]:
+        """Rows after a block, its number and its state root."""
+        now = self._now()
+        if block_hash == now.base.hash:
+            return now.rows.get, now.base.number, now.root
+        if block_hash in now.layers:
+            branch = now.branch(block_hash)
+            layers = tuple(layer.state for layer in branch)
+            return _layered(layers, now.rows), branch[0].ref.number, layers[0].root
+        number = read_number(now.rows, block_hash)
+        if number is not None and now.oldest <= number < now.base.number:
+            block = history.read_state_block(now.rows, number)
+            if block is not None and block[0] == block_hash:
+                return _past(now.rows, number), number, block[1]
+        if number is None:
+            number = read_number(self._kv, block_hash)
+        raise StateUnavailable(block_hash, number, now.oldest)
+
+
+def _with_layers(moment: _Moment, layers: Mapping[Hash32, _Layer]) -> _Moment:
+    return _Moment(moment.base, moment.root, moment.oldest, moment.rows, layers)
+
+
+def _layers_on(moment: _Moment, block_hash: Hash32) -> dict[Hash32, _Layer]:
+    """The layers that lie on another one, near or far."""
+    return {
+        key: layer
+        for key, layer in moment.layers.items()
+        if any(lower.parent_hash == block_hash for lower in moment.branch(key))
+    }
+
+
+def _layered(layers: Sequence[PreparedState], base: Snapshot) -> RowReader:
+    changed = tuple(layer.rows for layer in layers)
+    codes = tuple(layer.codes for layer in layers if layer.codes)
+    beneath = base.get
+
+    def read(key: bytes) -> bytes | None:
+        for rows in changed:
+            if key in rows:
+                return rows[key]
+        for rows in codes:
+            if key in rows:
+                return rows[key]
+        return beneath(key)
+
+    return read
+
+
+def _past(base: Snapshot, number: BlockNumber) -> RowReader:
+    return lambda key: history.row_after(base, key, number)
