@@ -12,17 +12,25 @@ leaves no row, and nothing that anyone has seen; so a validator killed at that m
 height. A crash after the sync finds the row, with the signature and the attachment to finish the block from.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
+from consensus.clique.extra_data import seal_hash
 from node.primitives import rlp
+from node.primitives.block import Header
 from node.primitives.crypto import InvalidSignature, recover_address
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32, hex_of
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
 from node.storage.kv import Batch, KeyValue
 from node.storage.schema import sign_record_key
+
+DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
+"""Kinds of which the guard makes the digest itself: it then knows the height of what is signed, and need not
+believe it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +143,17 @@ class GuardedSigner:
 def _check_request(request: SigningRequest, chain_id: int) -> None:
     if request.chain_id != chain_id:
         raise InconsistentRequest(f"a request for chain {request.chain_id}; the key guards chain {chain_id}")
-    if request.header is not None and request.header.number != request.height:
+    digest_of = DIGEST_OF.get(request.kind)
+    if digest_of is None:
+        return
+    if request.header is None:
+        raise InconsistentRequest(f"a request of kind {request.kind} without the header that is to be signed")
+    if request.header.number != request.height:
         raise InconsistentRequest(
             f"a request at height {request.height} for the header of block {request.header.number}"
         )
+    if digest_of(request.header) != request.digest:
+        raise InconsistentRequest(f"digest {hex_of(request.digest)} is not that of the header beside it")
 
 
 def _encode_record(record: SignRecord) -> bytes:

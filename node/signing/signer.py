@@ -31,7 +31,7 @@ class SigningRequest:
     """Round within the height; always 0 under Clique."""
     digest: Hash32
     header: Header | None = None
-    """The unsealed header that the digest was made from, so that the guard can check both against it."""
+    """The unsealed header that the digest was made from; the guard makes the digest of a header again."""
     attachment: bytes = field(default=b"", repr=False)
     """Opaque bytes (the encoded unsealed block) made durable with the signature. A node killed after signing
     and before importing would be refused a second block at this height; with these it finishes the first."""

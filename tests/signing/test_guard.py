@@ -6,6 +6,7 @@ from random import Random
 import pytest
 import trio
 
+from consensus.clique.extra_data import seal_hash
 from node.primitives.crypto import PrivateKey, keccak256, recover_address
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
@@ -22,9 +23,7 @@ CHAIN = 1337
 A, B = keccak256(b"a"), keccak256(b"b")
 
 
-def request(
-    height: int, digest: Hash32, round_number: int = 0, kind: str = "clique-header"
-) -> SigningRequest:
+def request(height: int, digest: Hash32, round_number: int = 0, kind: str = "vote") -> SigningRequest:
     return SigningRequest(
         kind=kind,
         chain_id=CHAIN,
@@ -58,9 +57,7 @@ async def test_a_signature_is_the_keys_and_is_on_the_disk_when_it_is_given() -> 
     signer: Signer = signer_over(kv)
     signature = await signer.sign(request(5, A))
     assert recover_address(A, signature) == KEY.address == signer.address
-    assert signer_over(kv.after_crash(Random(0))).last("clique-header") == SignRecord(
-        5, 0, A, signature, b"block"
-    )
+    assert signer_over(kv.after_crash(Random(0))).last("vote") == SignRecord(5, 0, A, signature, b"block")
 
 
 async def test_the_same_request_gives_the_recorded_signature_and_never_asks_the_key_again() -> None:
@@ -133,7 +130,7 @@ async def test_after_a_crash_the_attachment_and_signature_are_there_to_finish_th
     kv = MemoryKV()
     signature = await signer_over(kv).sign(request(9, A))
     again = signer_over(kv.after_crash(Random(2)))
-    record = again.last("clique-header")
+    record = again.last("vote")
     assert record == SignRecord(9, 0, A, signature, b"block")
     with pytest.raises(GuardRefusal):
         await again.sign(request(9, B))
@@ -170,21 +167,29 @@ async def test_a_key_that_errs_is_found_out_and_nothing_is_recorded(wrong: bytes
     kv = MemoryKV()
     with pytest.raises(SigningError):
         await GuardedSigner(key, kv, CHAIN).sign(request(5, A))
-    assert signer_over(kv).last("clique-header") is None
+    assert signer_over(kv).last("vote") is None
 
 
-async def test_a_request_that_contradicts_itself_is_refused() -> None:
+async def test_of_a_clique_header_the_guard_makes_the_digest_itself() -> None:
     signer = signer_over(MemoryKV())
-    with pytest.raises(InconsistentRequest, match="chain 7"):
-        await signer.sign(replace(request(5, A), chain_id=7))
-    with pytest.raises(InconsistentRequest, match="height 5 for the header of block 4"):
-        await signer.sign(replace(request(5, A), header=header_at(4)))
+    header = header_at(5)
+    honest = replace(request(5, seal_hash(header), kind="clique-header"), header=header)
+    assert recover_address(seal_hash(header), await signer.sign(honest)) == KEY.address
+    for wrong, words in [
+        (replace(honest, chain_id=7), "chain 7"),
+        (replace(honest, height=6), "height 6 for the header of block 5"),
+        (replace(honest, height=6, header=header_at(6)), "is not that of the header"),
+        (replace(honest, height=6, header=None), "without the header"),
+    ]:
+        with pytest.raises(InconsistentRequest, match=words):
+            await signer.sign(wrong)
+    assert signer.last("clique-header").height == 5
 
 
 async def test_a_damaged_row_stops_the_node_and_is_never_guessed_at() -> None:
     kv = MemoryKV()
     batch = Batch()
-    batch.put(sign_record_key(KEY.address, CHAIN, "clique-header"), b"\xc0")
+    batch.put(sign_record_key(KEY.address, CHAIN, "vote"), b"\xc0")
     kv.write(batch, sync=True)
     with pytest.raises(StorageError, match="damaged"):
         await signer_over(kv).sign(request(5, A))
