@@ -2,7 +2,7 @@
 
 from node.primitives.block import BlockRef
 from node.primitives.errors import ChainError
-from node.primitives.ids import Hash32, hex_of
+from node.primitives.ids import BlockNumber, Hash32, hex_of
 
 
 class InvalidBlock(ChainError):
@@ -51,7 +51,11 @@ class FutureBlock(ChainError):
 class BranchTooOld(ChainError):
     """A branch leaves the chain before the oldest state that is kept, so that it cannot be executed."""
 
-    def __init__(self, ref: BlockRef, fork_number: int, reason: str) -> None:
-        super().__init__(f"block {ref} stands on a branch that leaves our chain at #{fork_number}: {reason}")
+    def __init__(self, ref: BlockRef, fork_number: BlockNumber, oldest: BlockNumber) -> None:
+        super().__init__(
+            f"block {ref} stands on a branch that leaves our chain at #{fork_number};"
+            f" the oldest state kept is that of #{oldest}"
+        )
         self.ref = ref
         self.fork_number = fork_number
+        self.oldest = oldest

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from node.chain.gas import BASE_FEE_INITIAL, GAS_LIMIT_MAX, GAS_LIMIT_MIN
 from node.chain.genesis_config import Rules, read_rules
 from node.chain.genesis_fields import Fields, Json, Object, address_of_key, from_mapping, word
 from node.primitives.block import EXTRA_DATA_BYTES_MAX
@@ -21,10 +22,6 @@ from node.primitives.ids import ZERO_ADDRESS, Address, hex_of
 
 GENESIS_BYTES_MAX: Final = 1 << 30
 """An allocation of some million accounts; more is no genesis.json."""
-GAS_LIMIT_MIN: Final = 5_000
-GAS_LIMIT_MAX: Final = (1 << 63) - 1
-BASE_FEE_DEFAULT: Final = 1_000_000_000
-"""wei; EIP-1559's INITIAL_BASE_FEE, also where zeroBaseFee is set: geth and Besu hash it into block 0."""
 VANITY_BYTES: Final = 32
 SEAL_BYTES: Final = 65
 
@@ -112,7 +109,8 @@ def _read_header(top: Fields, rules: Rules) -> GenesisHeader:
 
 
 def _read_base_fee(top: Fields, rules: Rules) -> int | None:
-    base_fee = top.uint("baseFeePerGas", bits=256, default=BASE_FEE_DEFAULT)
+    # geth and Besu put the default into block 0 even where zeroBaseFee rules all blocks after it.
+    base_fee = top.uint("baseFeePerGas", bits=256, default=BASE_FEE_INITIAL)
     if rules.is_london_at_genesis:
         return base_fee
     if top.has("baseFeePerGas"):

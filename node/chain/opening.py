@@ -1,0 +1,80 @@
+"""From a database and a chain spec to an open chain: the first thing that happens."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consensus.rules import SealRules
+from node.chain.engine_states import EngineStates
+from node.chain.errors import BranchTooOld, InvalidBlock
+from node.chain.genesis import open_genesis
+from node.chain.importer import Importer
+from node.chain.ledger import Ledger
+from node.chain.reader import ChainReader
+from node.config.settings import StorageSettings
+from node.execution.executor import Executor
+from node.primitives.chain_spec import ChainSpec
+from node.primitives.errors import StorageError
+from node.primitives.ids import Address, Hash32
+from node.state.store import StateStore
+from node.storage import blocks
+from node.storage.kv import KeyValue
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An open chain."""
+
+    reader: ChainReader
+    importer: Importer
+    state: StateStore
+    ledger: Ledger
+    """The importer's own; for tools and tests that run without an event loop."""
+
+
+def open_chain(
+    kv: KeyValue,
+    spec: ChainSpec,
+    rules: SealRules[Any],
+    executor: Executor,
+    settings: StorageSettings,
+    *,
+    known_sender: Callable[[Hash32], Address | None] = lambda _: None,
+    unix_time: Callable[[], float] = time.time,
+) -> Chain:
+    """Open the chain in `kv`, or begin it; blocks that the durable state lags behind are executed again.
+
+    May take seconds after a crash, so call it in a worker thread. ConfigError when the database belongs to
+    another genesis or to other rules; StorageError when it does not hold together.
+    """
+    state = StateStore(kv, settings)
+    genesis = open_genesis(kv, state, spec)
+    head_ref = blocks.read_head(kv)
+    head = None if head_ref is None else blocks.read_header(kv, head_ref.hash)
+    if head is None:
+        raise StorageError(f"the head {head_ref} is missing from the database")
+    engine_states = EngineStates(rules, kv, genesis, spec.engine.epoch_blocks)
+    reader = ChainReader(
+        spec=spec, kv=kv, state=state, engine_states=engine_states, genesis=genesis, head=head
+    )
+    ledger = Ledger(
+        spec=spec,
+        kv=kv,
+        state=state,
+        engine_states=engine_states,
+        executor=executor,
+        reader=reader,
+        settings=settings,
+    )
+    if state.base != head.ref:
+        log.info("durable state is of block %s, the head is %s: catching up", state.base, head.ref)
+    try:
+        ledger.ensure_state(head)
+    except (InvalidBlock, BranchTooOld) as error:
+        raise StorageError(f"the state cannot be brought up to the head {head.ref}: {error}") from error
+    importer = Importer(ledger, reader, known_sender=known_sender, unix_time=unix_time)
+    return Chain(reader, importer, state, ledger)
