@@ -7,7 +7,7 @@ geth uses, because wallets and libraries match on them.
 
 from typing import Final
 
-from node.execution.executor import BlockContext, InvalidTransaction
+from node.execution.executor import BlockContext, Call, InvalidTransaction
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, hex_of
@@ -166,6 +166,22 @@ def check_transaction(tx: Transaction, context: BlockContext, sender_account: Ac
     if balance < cost:
         raise InsufficientFunds(tx.sender, balance, cost)
     return check_gas_limit(tx, context.fork)
+
+
+def check_call(call: Call, context: BlockContext, sender_account: Account | None) -> int:
+    """All of a transaction's rules but nonce, signature and room in the block; the intrinsic gas."""
+    base_fee = context.base_fee_per_gas
+    if base_fee is not None:
+        check_fees(call.sender, call.max_fee_per_gas, call.max_priority_fee_per_gas, base_fee)
+    balance = sender_account.balance if sender_account else 0
+    cost = call.gas_limit * call.max_fee_per_gas + call.value
+    if balance < cost:
+        raise InsufficientFunds(call.sender, balance, cost)
+    needed = message_gas(call.to, call.data, call.access_list, context.fork)
+    if call.gas_limit < needed:
+        raise IntrinsicGasTooLow(call.gas_limit, needed)
+    check_init_code(call.to, call.data, context.fork)
+    return needed
 
 
 def check_signer(tx: Transaction, context: BlockContext) -> None:

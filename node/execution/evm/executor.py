@@ -1,0 +1,83 @@
+"""The fast executor behind the port: what it cannot do better, it leaves to the reference executor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from node.execution.evm.program import ProgramCache
+from node.execution.evm.session import FastSession
+from node.execution.executor import (
+    AccountOverride,
+    BlockContext,
+    BlockSession,
+    Call,
+    CallResult,
+    Executor,
+    Interrupted,
+    StepTracer,
+)
+from node.execution.intrinsic import check_call
+from node.execution.overrides import OverriddenView
+from node.primitives.chain_spec import Fork
+from node.primitives.ids import Address
+from node.primitives.receipt import Receipt
+from node.primitives.state import StateView
+from node.primitives.transaction import Transaction
+
+
+class FastExecutor:
+    """Implements node.execution.executor.Executor. Traces and forks before Byzantium run on `reference`."""
+
+    name = "fast"
+
+    def __init__(self, reference: Executor) -> None:
+        self._reference = reference
+        self._programs: dict[Fork, ProgramCache] = {}
+
+    def begin(self, context: BlockContext, parent: StateView) -> BlockSession:
+        """Start a block on top of `parent`."""
+        if context.fork < Fork.BYZANTIUM:
+            return self._reference.begin(context, parent)
+        return FastSession(context, parent, self._programs_of(context.fork))
+
+    def call(
+        self,
+        context: BlockContext,
+        view: StateView,
+        call: Call,
+        overrides: Mapping[Address, AccountOverride] | None = None,
+        tracer: StepTracer | None = None,
+        interrupted: Interrupted | None = None,
+    ) -> CallResult:
+        """Run a message and forget its effects; InvalidTransaction when it could not even start."""
+        if tracer is not None or context.fork < Fork.BYZANTIUM:
+            return self._reference.call(context, view, call, overrides, tracer, interrupted)
+        if call.max_fee_per_gas == 0 and context.base_fee_per_gas:
+            # As geth does: who pays nothing sees a base fee of nothing, so that price >= base fee holds.
+            context = replace(context, base_fee_per_gas=0)
+        seen = OverriddenView(view, overrides) if overrides else view
+        intrinsic_gas = check_call(call, context, seen.account(call.sender))
+        return FastSession(context, seen, self._programs_of(context.fork)).call(
+            call, intrinsic_gas, interrupted
+        )
+
+    def trace_transaction(
+        self,
+        context: BlockContext,
+        view: StateView,
+        before: Sequence[Transaction],
+        tx: Transaction,
+        tracer: StepTracer,
+        interrupted: Interrupted | None = None,
+    ) -> Receipt:
+        """Run the block's earlier transactions silently, then `tx` under the tracer."""
+        return self._reference.trace_transaction(context, view, before, tx, tracer, interrupted)
+
+    def listing(self, code: bytes, fork: Fork) -> str:
+        """The Python that this code becomes under a fork's rules: for people."""
+        return self._programs_of(fork).once(code).listing()
+
+    def _programs_of(self, fork: Fork) -> ProgramCache:
+        programs = self._programs.get(fork)
+        if programs is None:
+            programs = self._programs[fork] = ProgramCache(fork)
+        return programs

@@ -1,0 +1,261 @@
+"""What generated code calls: the meaning of instructions that need more than an expression.
+
+Each takes the frame first and charges its dynamic gas itself. Word arguments are ints below 2**256.
+"""
+
+from typing import Final
+
+from node.execution.evm.frame import Frame, charge, read, touch_memory
+from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
+from node.primitives.crypto import keccak256
+from node.primitives.ids import Address, Hash32
+from node.primitives.receipt import Log
+
+WORD_MASK: Final = (1 << 256) - 1
+SIGN_BIT: Final = 1 << 255
+ADDRESS_MASK: Final = (1 << 160) - 1
+SSTORE_SENTRY_GAS: Final = 2300
+"""SSTORE with no more gas than this fails (EIP-2200)."""
+
+_SET, _RESET, _CLEAR_REFUND = 20_000, 5_000, 15_000
+
+
+def address_of_word(word: int) -> Address:
+    """The low 20 bytes."""
+    return Address((word & ADDRESS_MASK).to_bytes(20, "big"))
+
+
+def bad_jump() -> None:
+    """Where a jump to a known offset leads that is no JUMPDEST."""
+    raise InvalidJump
+
+
+# --- arithmetic of signed words
+
+
+def signed(word: int) -> int:
+    """The word as a two's complement number."""
+    return word - (1 << 256) if word & SIGN_BIT else word
+
+
+def sdiv(a: int, b: int) -> int:
+    """Truncating signed division; 0 by zero."""
+    if not b:
+        return 0
+    a, b = signed(a), signed(b)
+    quotient = abs(a) // abs(b)
+    return (-quotient if (a < 0) != (b < 0) else quotient) & WORD_MASK
+
+
+def smod(a: int, b: int) -> int:
+    """Signed remainder with the sign of the dividend; 0 by zero."""
+    if not b:
+        return 0
+    a, b = signed(a), signed(b)
+    remainder = abs(a) % abs(b)
+    return (-remainder if a < 0 else remainder) & WORD_MASK
+
+
+def signextend(size: int, word: int) -> int:
+    """Extend the sign of the number in the low `size` + 1 bytes."""
+    if size > 30:
+        return word
+    bit = 8 * size + 7
+    low = word & ((1 << (bit + 1)) - 1)
+    return low | (WORD_MASK ^ ((1 << (bit + 1)) - 1)) if low >> bit else low
+
+
+def sar(shift: int, word: int) -> int:
+    """Arithmetic shift right (EIP-145)."""
+    return (signed(word) >> min(shift, 256)) & WORD_MASK
+
+
+# --- memory
+
+
+def keccak(frame: Frame, offset: int, size: int) -> int:
+    """KECCAK256 of a range of memory: 6 gas per word."""
+    charge(frame, 6 * ((size + 31) >> 5))
+    return int.from_bytes(keccak256(read(frame, offset, size)), "big")
+
+
+def copy(frame: Frame, source: bytes, target: int, offset: int, size: int) -> None:
+    """Copy into memory, zeros past the end of the source: 3 gas per word."""
+    charge(frame, 3 * ((size + 31) >> 5))
+    if size:
+        touch_memory(frame, target, size)
+        frame.memory[target : target + size] = source[offset : offset + size].ljust(size, b"\0")
+
+
+def mcopy(frame: Frame, target: int, source: int, size: int) -> None:
+    """Copy inside memory (EIP-5656)."""
+    charge(frame, 3 * ((size + 31) >> 5))
+    if size:
+        touch_memory(frame, max(target, source), size)
+        frame.memory[target : target + size] = frame.memory[source : source + size]
+
+
+def returndatacopy(frame: Frame, target: int, offset: int, size: int) -> None:
+    """Copy from the last callee's return data; reading past its end halts (EIP-211)."""
+    if offset + size > len(frame.returned):
+        raise ReturnDataOutOfBounds
+    copy(frame, frame.returned, target, offset, size)
+
+
+def log(frame: Frame, offset: int, size: int, topics: tuple[int, ...]) -> None:
+    """Leave a log: 8 gas per byte beside the static price."""
+    if frame.static:
+        raise WriteProtection
+    charge(frame, 8 * size)
+    data = read(frame, offset, size)
+    words = tuple(Hash32(topic.to_bytes(32, "big")) for topic in topics)
+    frame.world.logs.append(Log(frame.address, words, data))
+
+
+# --- accounts and block
+
+
+def warm_account(frame: Frame, word: int) -> None:
+    """The surcharge of the first touch of an account (EIP-2929)."""
+    if frame.world.warm_up(address_of_word(word)):
+        charge(frame, frame.schedule.cold_account_gas)
+
+
+def balance(frame: Frame, word: int) -> int:
+    """BALANCE."""
+    return frame.world.balance(address_of_word(word))
+
+
+def extcodesize(frame: Frame, word: int) -> int:
+    """EXTCODESIZE."""
+    return len(frame.world.code(address_of_word(word)))
+
+
+def extcodecopy(frame: Frame, word: int, target: int, offset: int, size: int) -> None:
+    """EXTCODECOPY."""
+    copy(frame, frame.world.code(address_of_word(word)), target, offset, size)
+
+
+def extcodehash(frame: Frame, word: int) -> int:
+    """EXTCODEHASH: 0 for an account that is empty or not there (EIP-1052)."""
+    account = frame.world.account(address_of_word(word))
+    return 0 if account.is_empty else int.from_bytes(account.code_hash, "big")
+
+
+def blockhash(frame: Frame, number: int) -> int:
+    """BLOCKHASH of one of the last 256 blocks; 0 for any other."""
+    if not 0 < frame.block.number - number <= 256:
+        return 0
+    digest = frame.block.block_hash(number)
+    return int.from_bytes(digest, "big") if digest is not None else 0
+
+
+# --- storage
+
+
+def sload(frame: Frame, slot: int) -> int:
+    """SLOAD with the cold surcharge (EIP-2929)."""
+    if frame.world.warm_up((frame.address, slot)):
+        charge(frame, frame.schedule.cold_slot_gas)
+    return frame.world.storage(frame.address, slot)
+
+
+def sstore_plain(frame: Frame, slot: int, value: int) -> None:
+    """SSTORE before net gas metering (Yellow Paper)."""
+    if frame.static:
+        raise WriteProtection
+    world, address = frame.world, frame.address
+    current = world.storage(address, slot)
+    charge(frame, _SET if value and not current else _RESET)
+    if current and not value:
+        world.refund += _CLEAR_REFUND
+    world.set_storage(address, slot, value)
+
+
+def sstore_net(frame: Frame, slot: int, value: int) -> None:
+    """SSTORE of Constantinople (EIP-1283)."""
+    _sstore_metered(frame, slot, value, read_gas=200, reset_gas=_RESET, clear_refund=_CLEAR_REFUND)
+
+
+def sstore_istanbul(frame: Frame, slot: int, value: int, rest: int) -> None:
+    """SSTORE of EIP-2200. `rest` is gas charged already for later instructions."""
+    if frame.gas + rest <= SSTORE_SENTRY_GAS:
+        raise OutOfGas
+    _sstore_metered(frame, slot, value, read_gas=800, reset_gas=_RESET, clear_refund=_CLEAR_REFUND)
+
+
+def sstore_berlin(frame: Frame, slot: int, value: int, rest: int) -> None:
+    """SSTORE with cold and warm slots (EIP-2929)."""
+    _sstore_warm(frame, slot, value, rest, _CLEAR_REFUND)
+
+
+def sstore_london(frame: Frame, slot: int, value: int, rest: int) -> None:
+    """SSTORE with the smaller refund (EIP-3529)."""
+    _sstore_warm(frame, slot, value, rest, 4_800)
+
+
+def _sstore_warm(frame: Frame, slot: int, value: int, rest: int, clear_refund: int) -> None:
+    if frame.gas + rest <= SSTORE_SENTRY_GAS:
+        raise OutOfGas
+    if frame.static:
+        raise WriteProtection
+    if frame.world.warm_up((frame.address, slot)):
+        charge(frame, 2_100)
+    _sstore_metered(frame, slot, value, read_gas=100, reset_gas=2_900, clear_refund=clear_refund)
+
+
+def _sstore_metered(
+    frame: Frame, slot: int, value: int, *, read_gas: int, reset_gas: int, clear_refund: int
+) -> None:
+    """Net gas metering: the price depends on the value at the start of the transaction too."""
+    if frame.static:
+        raise WriteProtection
+    world, address = frame.world, frame.address
+    current = world.storage(address, slot)
+    if value == current:
+        charge(frame, read_gas)
+        return
+    original = world.original(address, slot)
+    if original == current:
+        charge(frame, _SET if original == 0 else reset_gas)
+        if original and not value:
+            world.refund += clear_refund
+    else:
+        charge(frame, read_gas)
+        if original:
+            if not current:
+                world.refund -= clear_refund
+            elif not value:
+                world.refund += clear_refund
+        if value == original:
+            world.refund += (_SET if original == 0 else reset_gas) - read_gas
+    world.set_storage(address, slot, value)
+
+
+def tstore(frame: Frame, slot: int, value: int) -> None:
+    """TSTORE (EIP-1153)."""
+    if frame.static:
+        raise WriteProtection
+    frame.world.set_transient(frame.address, slot, value)
+
+
+def selfdestruct(frame: Frame, word: int) -> None:
+    """Send the balance away and mark the account for removal (EIP-150, EIP-161, EIP-2929, EIP-6780)."""
+    if frame.static:
+        raise WriteProtection
+    world, schedule, beneficiary = frame.world, frame.schedule, address_of_word(word)
+    gas = 0
+    if schedule.access_lists and world.warm_up(beneficiary):
+        gas += 2_600
+    amount = world.balance(frame.address)
+    if amount and world.is_empty(beneficiary):
+        gas += 25_000
+    charge(frame, gas)
+    removed = not schedule.selfdestruct_only_new or world.was_created(frame.address)
+    # Where both are one account the balance is burnt if the account goes, and stays if it does not.
+    if beneficiary != frame.address:
+        world.transfer(frame.address, beneficiary, amount)
+    elif removed:
+        world.add_balance(frame.address, -amount)
+    if removed and world.destroy(frame.address):
+        world.refund += schedule.selfdestruct_refund

@@ -1,0 +1,214 @@
+"""A block in the making: transactions from buying gas to paying the author, on the fast machine."""
+
+from typing import NamedTuple
+
+from node.execution.evm import precompiles
+from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnvironment
+from node.execution.evm.halts import AddressCollision, Halt
+from node.execution.evm.machine import Ending, run
+from node.execution.evm.messages import created_address, run_precompile
+from node.execution.evm.program import ProgramCache
+from node.execution.evm.schedule import schedule_of
+from node.execution.evm.world import Snapshot, WarmKey, World
+from node.execution.executor import BlockContext, BlockOutcome, Call, CallResult, Interrupted
+from node.execution.intrinsic import (
+    check_gas_left,
+    check_transaction,
+    effective_gas_price,
+    refund_cap,
+)
+from node.primitives.chain_spec import Fork
+from node.primitives.crypto import EMPTY_HASH
+from node.primitives.ids import Address, Hash32
+from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, merge_blooms
+from node.primitives.state import StateView
+from node.primitives.transaction import AccessList, Transaction
+
+
+class Execution(NamedTuple):
+    """How a transaction or call ended."""
+
+    gas_used: int
+    gas_refunded: int
+    output: bytes
+    error: str | None
+    recipient: Address
+
+
+class FastSession:
+    """Implements node.execution.executor.BlockSession for Byzantium and later."""
+
+    def __init__(self, context: BlockContext, parent: StateView, programs: ProgramCache) -> None:
+        self._context = context
+        self._programs = programs
+        self._schedule = schedule_of(context.fork)
+        self._world = World(parent)
+        self._receipts: list[Receipt] = []
+        self._gas_used = 0
+        self._block = BlockEnvironment(
+            number=context.number,
+            timestamp=context.timestamp,
+            author_word=int.from_bytes(context.author, "big"),
+            gas_limit=context.gas_limit,
+            base_fee=context.base_fee_per_gas or 0,
+            difficulty=context.difficulty,
+            chain_id=context.chain_id,
+            block_hash=context.block_hash,
+        )
+
+    @property
+    def gas_used(self) -> int:
+        """Gas of the transactions applied so far."""
+        return self._gas_used
+
+    def apply(self, tx: Transaction, interrupted: Interrupted | None = None) -> Receipt:
+        """Execute one transaction; InvalidTransaction, ExecutionInterrupted leave the session as it was."""
+        world = self._world
+        sender = tx.sender
+        intrinsic_gas = check_transaction(tx, self._context, world.existing(sender))
+        check_gas_left(tx.gas_limit, self._context.gas_limit - self._gas_used)
+        execution = self.execute(tx, intrinsic_gas, interrupted)
+        self._gas_used += execution.gas_used
+        logs = tuple(world.logs)
+        bloom = logs_bloom(logs) if logs else EMPTY_BLOOM
+        receipt = Receipt(tx.type, 0 if execution.error else 1, self._gas_used, bloom, logs)
+        self._receipts.append(receipt)
+        return receipt
+
+    def finish(self) -> BlockOutcome:
+        """Close the session: no transaction can follow."""
+        receipts = tuple(self._receipts)
+        bloom = merge_blooms(receipt.bloom for receipt in receipts if receipt.logs)
+        return BlockOutcome(receipts, self._world.changes(), self._gas_used, bloom)
+
+    def call(self, call: Call, intrinsic_gas: int, interrupted: Interrupted | None) -> CallResult:
+        """Run a checked call on this session, which is used up by it."""
+        accessed = self._world.record_accesses()
+        execution = self.execute(call, intrinsic_gas, interrupted)
+        return CallResult(
+            output=execution.output,
+            gas_used=execution.gas_used,
+            error=execution.error,
+            logs=tuple(self._world.logs),
+            touched=self._touched(call, execution.recipient, accessed),
+            gas_refunded=execution.gas_refunded,
+        )
+
+    def execute(
+        self, message: Transaction | Call, intrinsic_gas: int, interrupted: Interrupted | None
+    ) -> Execution:
+        """Run a checked transaction or call; whatever is raised leaves the session as it was."""
+        world, base_fee = self._world, self._context.base_fee_per_gas
+        price = effective_gas_price(message.max_fee_per_gas, message.max_priority_fee_per_gas, base_fee)
+        world.begin_transaction()
+        start = world.snapshot()
+        try:
+            nonce = world.account(message.sender).nonce
+            world.buy_gas(message.sender, message.gas_limit * price)
+            recipient = message.to or created_address(message.sender, nonce, b"", None)
+            self._warm_up(message, recipient)
+            ending = self._run(message, recipient, message.gas_limit - intrinsic_gas, price, interrupted)
+            return self._settle(message, recipient, price, ending)
+        except BaseException:
+            world.revert(start)
+            raise
+
+    def _run(
+        self,
+        message: Transaction | Call,
+        recipient: Address,
+        gas: int,
+        price: int,
+        interrupted: Interrupted | None,
+    ) -> Ending:
+        world, sender, value = self._world, message.sender, message.value
+        snapshot = world.snapshot()
+        if message.to is None:
+            if world.is_occupied(recipient):
+                return Ending(b"", 0, AddressCollision.reason)
+            world.begin_contract(recipient)
+            program, data = self._programs.once(message.data), b""
+        else:
+            data = message.data
+        world.transfer(sender, recipient, value)
+        if message.to is not None:
+            contract = precompiles.find(recipient, self._schedule.fork)
+            if contract is not None:
+                return self._run_precompile(contract, data, gas, snapshot)
+            code_hash = world.account(recipient).code_hash
+            if code_hash == EMPTY_HASH:
+                return Ending(b"", gas, None)
+            program = self._programs.get(code_hash, world.code_of)
+        frame = Frame(
+            world=world,
+            schedule=self._schedule,
+            block=self._block,
+            tx=TransactionEnvironment(int.from_bytes(sender, "big"), price),
+            program=program,
+            address=recipient,
+            caller=sender,
+            value=value,
+            data=data,
+            gas=gas,
+            depth=0,
+            static=False,
+            snapshot=snapshot,
+            creates=message.to is None,
+        )
+        return run(frame, interrupted)
+
+    def _run_precompile(
+        self, contract: precompiles.Precompile, data: bytes, gas: int, snapshot: Snapshot
+    ) -> Ending:
+        try:
+            left, output = run_precompile(contract, data, gas)
+        except Halt as halt:
+            self._world.revert(snapshot)
+            return Ending(b"", 0, halt.reason)
+        return Ending(output, left, None)
+
+    def _settle(
+        self, message: Transaction | Call, recipient: Address, price: int, ending: Ending
+    ) -> Execution:
+        world, fork = self._world, self._schedule.fork
+        used = message.gas_limit - ending.gas_left
+        refund = min(world.refund, refund_cap(used, fork))
+        used -= refund
+        if price:
+            world.add_balance(message.sender, (message.gas_limit - used) * price)
+        world.add_balance(self._context.author, used * (price - (self._context.base_fee_per_gas or 0)))
+        world.finish_transaction()
+        return Execution(used, refund, ending.output, ending.error, recipient)
+
+    def _warm_up(self, message: Transaction | Call, recipient: Address) -> None:
+        """What is paid for before the first instruction (EIP-2929, EIP-2930, EIP-3651)."""
+        if not self._schedule.access_lists:
+            return
+        warm = self._world.warm
+        warm.update(precompiles.precompiles_of(self._schedule.fork))
+        warm.add(message.sender)
+        warm.add(recipient)
+        if self._schedule.fork >= Fork.SHANGHAI:
+            warm.add(self._context.author)
+        for address, keys in message.access_list:
+            warm.add(address)
+            warm.update((address, int.from_bytes(key, "big")) for key in keys)
+
+    def _touched(self, call: Call, recipient: Address, accessed: set[WarmKey]) -> AccessList:
+        """The access list that would have paid for all that the call reached, in ascending order."""
+        given = {*precompiles.precompiles_of(self._schedule.fork), call.sender, recipient}
+        if self._schedule.fork >= Fork.SHANGHAI:
+            given.add(self._context.author)
+        slots: dict[Address, list[int]] = {}
+        for key in accessed:
+            if isinstance(key, tuple):
+                slots.setdefault(key[0], []).append(key[1])
+            elif key not in given:
+                slots.setdefault(key, [])
+        for address, keys in call.access_list:
+            if keys or address not in given:
+                slots.setdefault(address, []).extend(int.from_bytes(key, "big") for key in keys)
+        return tuple(
+            (address, tuple(Hash32(slot.to_bytes(32, "big")) for slot in sorted(set(slots[address]))))
+            for address in sorted(slots)
+        )

@@ -1,0 +1,308 @@
+"""The state of a block in the making: pending changes over the parent's view, undone to any point.
+
+Current values are plain dicts; every change leaves an entry in one undo list, so that a snapshot is a length
+and a revert pops entries. Values read from the parent stay in the same dicts: each is read once per block.
+"""
+
+from typing import Final, NamedTuple, TypeAlias
+
+from node.primitives.crypto import EMPTY_HASH, keccak256
+from node.primitives.ids import Address, Hash32
+from node.primitives.receipt import Log
+from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView
+
+RIPEMD160_ADDRESS: Final = Address(bytes(19) + b"\x03")
+"""Touching it survives a revert: a fault of block 2,675,119 that became a rule (EIP-161, note)."""
+
+WarmKey: TypeAlias = Address | tuple[Address, int]
+"""An account, or one of its slots."""
+_Slots: TypeAlias = dict[int, int]
+_ACCOUNT, _SLOT, _WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
+
+
+class Snapshot(NamedTuple):
+    """A point to which the world can go back within a transaction."""
+
+    undo: int
+    logs: int
+    refund: int
+
+
+class World:
+    """Accounts, storage, logs, refunds and the transaction's warm sets."""
+
+    def __init__(self, parent: StateView) -> None:
+        self._parent = parent
+        self._accounts: dict[Address, Account | None] = {}
+        self._slots: dict[Address, _Slots] = {}
+        self._codes: dict[Hash32, bytes] = {}
+        self._changed_accounts: set[Address] = set()
+        self._changed_slots: dict[Address, set[int]] = {}
+        self._wiped: set[Address] = set()
+        self._undo: list[tuple] = []  # type: ignore[type-arg]
+        self._accessed: set[WarmKey] | None = None
+        # All that follows lives for one transaction.
+        self.warm: set[WarmKey] = set()
+        """Addresses, and (address, slot) pairs (EIP-2929)."""
+        self.refund = 0
+        self.logs: list[Log] = []
+        self._originals: dict[tuple[Address, int], int] = {}
+        self._touched: set[Address] = set()
+        self._destroyed: set[Address] = set()
+        self._created: set[Address] = set()
+        self._transient: dict[tuple[Address, int], int] = {}
+
+    # --- transactions and snapshots
+
+    def begin_transaction(self) -> None:
+        """Forget what lives for one transaction."""
+        self._undo.clear()
+        self.warm = set()
+        self.refund = 0
+        self.logs = []
+        self._originals.clear()
+        self._touched.clear()
+        self._destroyed.clear()
+        self._created.clear()
+        self._transient.clear()
+
+    def snapshot(self) -> Snapshot:
+        """Now."""
+        return Snapshot(len(self._undo), len(self.logs), self.refund)
+
+    def revert(self, snapshot: Snapshot) -> None:
+        """Undo all that happened since."""
+        undo = self._undo
+        while len(undo) > snapshot.undo:
+            self._undo_one(undo.pop())
+        del self.logs[snapshot.logs :]
+        self.refund = snapshot.refund
+
+    def _undo_one(self, entry: tuple) -> None:  # type: ignore[type-arg]
+        kind = entry[0]
+        if kind == _ACCOUNT:
+            self._accounts[entry[1]] = entry[2]
+        elif kind == _SLOT:
+            self._slots[entry[1]][entry[2]] = entry[3]
+        elif kind == _WARM:
+            self.warm.discard(entry[1])
+        elif kind == _TOUCHED:
+            self._touched.discard(entry[1])
+        elif kind == _DESTROYED:
+            self._destroyed.discard(entry[1])
+        elif kind == _CREATED:
+            self._created.discard(entry[1])
+        elif kind == _TRANSIENT:
+            self._transient[entry[1]] = entry[2]
+        else:
+            self._slots[entry[1]] = entry[2]
+            if entry[3]:
+                self._wiped.discard(entry[1])
+
+    def finish_transaction(self) -> None:
+        """Remove destroyed accounts, and touched ones that are empty (EIP-161)."""
+        for address in self._destroyed:
+            self._set(address, None)
+            self._wipe(address)
+        for address in self._touched:
+            account = self._account(address)
+            if account is not None and account.is_empty:
+                self._set(address, None)
+
+    def changes(self) -> StateChanges:
+        """All that differs from the parent, final values only."""
+        parent, wiped = self._parent, frozenset(self._wiped)
+        storage: dict[Address, _Slots] = {}
+        for address, slots in self._changed_slots.items():
+            current = self._slots.get(address, {})
+            before = None if address in wiped else parent
+            changed = {}
+            for slot in slots:
+                value = current.get(slot, 0)
+                if value != (before.storage(address, slot) if before else 0):
+                    changed[slot] = value
+            if changed:
+                storage[address] = changed
+        accounts: dict[Address, Account | None] = {}
+        for address in self._changed_accounts | storage.keys() | wiped:
+            account = self._accounts.get(address)
+            if address in storage or address in wiped or parent.account(address) != account:
+                accounts[address] = account
+        used = {account.code_hash for account in accounts.values() if account is not None}
+        codes = {digest: code for digest, code in self._codes.items() if digest in used}
+        # An account that neither was nor is there has nothing to wipe.
+        gone = {a for a in wiped if accounts[a] is None and parent.account(a) is None}
+        for address in gone:
+            del accounts[address]
+        return StateChanges(accounts, storage, wiped - gone, codes)
+
+    # --- accounts
+
+    def _account(self, address: Address) -> Account | None:
+        try:
+            return self._accounts[address]
+        except KeyError:
+            account = self._accounts[address] = self._parent.account(address)
+            return account
+
+    def existing(self, address: Address) -> Account | None:
+        """The account, or None where there is none."""
+        return self._account(address)
+
+    def account(self, address: Address) -> Account:
+        """The account; an empty one where there is none."""
+        return self._account(address) or EMPTY_ACCOUNT
+
+    def _set(self, address: Address, account: Account | None) -> None:
+        self._undo.append((_ACCOUNT, address, self._account(address)))
+        self._accounts[address] = account
+        self._changed_accounts.add(address)
+
+    def touch(self, address: Address) -> None:
+        """Mark for removal at the end of the transaction if empty then (EIP-161)."""
+        if address not in self._touched:
+            self._touched.add(address)
+            if address != RIPEMD160_ADDRESS:
+                self._undo.append((_TOUCHED, address))
+
+    def is_occupied(self, address: Address) -> bool:
+        """Whether no contract can be created there: code or a nonce stands in the way (EIP-684)."""
+        account = self._account(address)
+        return account is not None and (account.nonce != 0 or account.code_hash != EMPTY_HASH)
+
+    def is_empty(self, address: Address) -> bool:
+        """No nonce, balance or code, or not there at all (EIP-161)."""
+        account = self._account(address)
+        return account is None or account.is_empty
+
+    def balance(self, address: Address) -> int:
+        """wei."""
+        account = self._account(address)
+        return account.balance if account is not None else 0
+
+    def add_balance(self, address: Address, amount: int) -> None:
+        """Add wei (negative takes); the account is touched."""
+        self.touch(address)
+        if amount:
+            account = self.account(address)
+            self._set(address, Account(account.nonce, account.balance + amount, account.code_hash))
+
+    def transfer(self, source: Address, target: Address, amount: int) -> None:
+        """Move wei that the source is known to have."""
+        if amount:
+            self.add_balance(source, -amount)
+        self.add_balance(target, amount)
+
+    def increment_nonce(self, address: Address) -> None:
+        """One more transaction or creation by this account."""
+        account = self.account(address)
+        self.touch(address)
+        self._set(address, Account(account.nonce + 1, account.balance, account.code_hash))
+
+    def buy_gas(self, address: Address, price: int) -> None:
+        """A transaction begins: the sender's nonce grows and all its gas is paid for."""
+        nonce, balance, code_hash = self.account(address)
+        self.touch(address)
+        self._set(address, Account(nonce + 1, balance - price, code_hash))
+
+    def code(self, address: Address) -> bytes:
+        """The account's code."""
+        account = self._account(address)
+        return self.code_of(account.code_hash) if account is not None else b""
+
+    def code_of(self, code_hash: Hash32) -> bytes:
+        """Code by hash, new code included."""
+        if code_hash == EMPTY_HASH:
+            return b""
+        code = self._codes.get(code_hash)
+        return code if code is not None else self._parent.code(code_hash)
+
+    def set_code(self, address: Address, code: bytes) -> None:
+        """Give a new contract its code."""
+        account, digest = self.account(address), keccak256(code)
+        self._codes[digest] = code
+        self._set(address, Account(account.nonce, account.balance, digest))
+
+    def begin_contract(self, address: Address) -> None:
+        """A new contract: nonce 1 (EIP-161), the balance that was sent before, empty storage."""
+        self._wipe(address)
+        self.touch(address)
+        self._set(address, Account(1, self.balance(address), EMPTY_HASH))
+        if address not in self._created:
+            self._created.add(address)
+            self._undo.append((_CREATED, address))
+
+    def was_created(self, address: Address) -> bool:
+        """Whether this transaction created the contract."""
+        return address in self._created
+
+    def destroy(self, address: Address) -> bool:
+        """Remove the account when the transaction ends; False when it was marked already."""
+        if address in self._destroyed:
+            return False
+        self._destroyed.add(address)
+        self._undo.append((_DESTROYED, address))
+        return True
+
+    # --- storage
+
+    def storage(self, address: Address, slot: int) -> int:
+        """The current value of a slot."""
+        slots = self._slots.get(address)
+        if slots is None:
+            slots = self._slots[address] = {}
+        value = slots.get(slot)
+        if value is None:
+            value = 0 if address in self._wiped else self._parent.storage(address, slot)
+            slots[slot] = value
+        return value
+
+    def original(self, address: Address, slot: int) -> int:
+        """The value at the start of the transaction (EIP-2200)."""
+        value = self._originals.get((address, slot))
+        return self.storage(address, slot) if value is None else value
+
+    def set_storage(self, address: Address, slot: int, value: int) -> None:
+        """Store a value; the caller has priced it."""
+        before = self.storage(address, slot)
+        self._originals.setdefault((address, slot), before)
+        self._undo.append((_SLOT, address, slot, before))
+        self._slots[address][slot] = value
+        changed = self._changed_slots.get(address)
+        if changed is None:
+            changed = self._changed_slots[address] = set()
+        changed.add(slot)
+
+    def _wipe(self, address: Address) -> None:
+        slots = self._slots.get(address, {})
+        fresh = address not in self._wiped
+        self._undo.append((_WIPED, address, slots, fresh))
+        self._slots[address] = {}
+        self._wiped.add(address)
+
+    def transient(self, address: Address, slot: int) -> int:
+        """Storage that lives for one transaction (EIP-1153)."""
+        return self._transient.get((address, slot), 0)
+
+    def set_transient(self, address: Address, slot: int, value: int) -> None:
+        """Store a transient value."""
+        key = (address, slot)
+        self._undo.append((_TRANSIENT, key, self._transient.get(key, 0)))
+        self._transient[key] = value
+
+    # --- warm sets
+
+    def record_accesses(self) -> set[WarmKey]:
+        """A set that will hold all that is ever warmed up from now on, undone or not."""
+        self._accessed = set()
+        return self._accessed
+
+    def warm_up(self, key: WarmKey) -> bool:
+        """Mark an address or an (address, slot) pair warm; True when it was cold."""
+        if key in self.warm:
+            return False
+        self.warm.add(key)
+        if self._accessed is not None:
+            self._accessed.add(key)
+        self._undo.append((_WARM, key))
+        return True
