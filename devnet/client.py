@@ -1,0 +1,108 @@
+"""JSON-RPC over HTTP with the standard library: importing a web3 client would cost every command a second."""
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+TIMEOUT_S: Final = 10.0
+FANOUT_MAX: Final = 16
+"""Nodes asked at the same time."""
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class Unreachable(Exception):
+    """No answer: not listening, too slow, or not JSON-RPC."""
+
+
+class RpcError(Exception):
+    """The node answered with an error."""
+
+    def __init__(self, method: str, error: dict[str, Any]) -> None:
+        super().__init__(f"{method}: {error.get('message')} (code {error.get('code')})")
+        self.code: int | None = error.get("code")
+        self.message: str = str(error.get("message"))
+        self.data: Any = error.get("data")
+
+
+class RpcClient:
+    """One node's JSON-RPC over one kept connection; may be shared by threads."""
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        address = urlsplit(url)
+        assert address.hostname is not None
+        self.url = url
+        self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=timeout_s)
+        self._lock = threading.Lock()
+
+    def call(self, method: str, *params: Any) -> Any:
+        """The result of one request; RpcError or Unreachable."""
+        reply = self._exchange({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return _result(method, reply)
+
+    def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any | RpcError]:
+        """Results in order of the requests, an RpcError in place of a result that is one."""
+        if not requests:
+            return []
+        payload = [
+            {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            for number, (method, params) in enumerate(requests)
+        ]
+        replies = self._exchange(payload)
+        if not isinstance(replies, list):
+            raise Unreachable(f"{self.url}: a batch was answered with {json.dumps(replies)[:200]}")
+        by_id = {reply.get("id"): reply for reply in replies}
+        return [_outcome(method, by_id.get(number)) for number, (method, _) in enumerate(requests)]
+
+    def close(self) -> None:
+        """Let the connection go; the next call makes a new one."""
+        with self._lock:
+            self._connection.close()
+
+    def _exchange(self, payload: Any) -> Any:
+        body = json.dumps(payload)
+        with self._lock:
+            try:
+                return self._post(body)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                # The node may have closed a connection that was idle, or restarted: ask once more.
+                self._connection.close()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._unreachable(error) from error
+            try:
+                return self._post(body)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        self._connection.close()
+        return Unreachable(f"{self.url}: {error or type(error).__name__}")
+
+    def _post(self, body: str) -> Any:
+        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        return json.loads(self._connection.getresponse().read())
+
+
+def _result(method: str, reply: Any) -> Any:
+    outcome = _outcome(method, reply)
+    if isinstance(outcome, RpcError):
+        raise outcome
+    return outcome
+
+
+def _outcome(method: str, reply: Any) -> Any | RpcError:
+    if not isinstance(reply, dict) or not ("result" in reply or "error" in reply):
+        return RpcError(method, {"message": f"an answer that is no JSON-RPC: {json.dumps(reply)[:200]}"})
+    error = reply.get("error")
+    return RpcError(method, error) if error else reply.get("result")
+
+
+def on_all(items: Iterable[Item], function: Callable[[Item], Result]) -> list[Result]:
+    """`function` of every item, all at the same time, in order; the first exception is raised."""
+    with ThreadPoolExecutor(FANOUT_MAX) as pool:
+        return list(pool.map(function, items))

@@ -1,0 +1,146 @@
+"""Keys, genesis and settings of a network, as files below its home directory.
+
+Generating again changes nothing that is right already. A chain is never thrown away unasked: when its genesis
+would change, DevnetError says so. Settings files are written anew when the network's ports or nodes change.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from consensus.clique.extra_data import unsealed
+from devnet.errors import DevnetError
+from devnet.keys import accounts_of, node_key, sealing_key
+from devnet.layout import HOST, Layout, NodeFiles, encode_network, network_file, open_layout
+from devnet.manifest import Network
+from node.primitives.ids import hex_of
+from node.signing.keystore import list_keys, store_key
+
+WEI_PER_ETHER: Final = 10**18
+VANITY: Final = b"phoenix local network"
+SCRYPT_N: Final = 1 << 12
+"""The keys are public, so their password need not cost a second at each start."""
+PASSWORD: Final = "public"
+FORK_KEYS: Final = (
+    "homesteadBlock", "eip150Block", "eip155Block", "eip158Block", "byzantiumBlock", "constantinopleBlock",
+    "petersburgBlock", "istanbulBlock", "berlinBlock", "londonBlock",
+)  # fmt: skip
+
+
+def generate(network: Network, home: Path) -> Layout:
+    """Write all files of `network` below `home` that are missing or out of date."""
+    layout = Layout(home, network)
+    genesis = json.dumps(genesis_of(network), indent=2) + "\n"
+    _refuse_another_chain(layout, genesis)
+    changed = not network_file(home).exists() or open_layout(home).network != network
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(layout.genesis, genesis)
+    for node in layout.nodes:
+        _write_node(layout, node, changed)
+    # Last, so that an interrupted generation is done again.
+    _write(network_file(home), encode_network(network))
+    return layout
+
+
+def genesis_of(network: Network) -> dict[str, Any]:
+    """Block 0 in geth's genesis.json format. Its time is fixed, so the hash follows from the manifest."""
+    signers = sorted(sealing_key(network.seed, name).address for name in network.validators)
+    balance = hex(network.accounts.balance_ether * WEI_PER_ETHER)
+    config: dict[str, Any] = {"chainId": network.chain_id} | dict.fromkeys(FORK_KEYS, 0)
+    config["clique"] = {"period": network.period_s, "epoch": network.epoch_blocks}
+    if network.fork_choice != "total-difficulty":
+        # The section that marks a network of our own; geth refuses to share what it cannot follow.
+        config["phoenix"] = {"forkChoice": network.fork_choice}
+    if network.zero_base_fee:
+        config["zeroBaseFee"] = True
+    return {
+        "config": config,
+        "timestamp": "0x0",
+        "gasLimit": hex(network.gas_limit),
+        "difficulty": "0x1",
+        "extraData": hex_of(unsealed(VANITY, signers)),
+        "alloc": {
+            account["address"]: {"balance": balance}
+            for account in accounts_of(network.seed, network.accounts.count)
+        },
+    }
+
+
+def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
+    """A node's settings, as node.toml states them; paths relative to that file."""
+    settings: dict[str, Any] = {
+        "name": node.name,
+        "role": node.plan.role,
+        "data_dir": node.data_dir.name,
+        "genesis": os.path.relpath(layout.genesis, node.folder),
+        "node_key": node.node_key.name,
+        "p2p": {
+            "host": HOST,
+            "port": node.p2p_port,
+            "static_peers": [other.enode for other in layout.nodes if other.name != node.name],
+        },
+        "rpc": {
+            "host": HOST,
+            "port": node.rpc_port,
+            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin"],
+            "cors_origins": ["*"],
+        },
+        "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},
+    }
+    if node.plan.role == "validator":
+        (key_file,) = list_keys(node.keystore)
+        settings["production"] = {
+            "enabled": True,
+            "gas_limit_target": layout.network.gas_limit,
+            "extra_vanity": node.name,
+        }
+        settings["signing"] = {
+            "keystore": os.path.relpath(key_file.path, node.folder),
+            "password_file": node.password.name,
+        }
+    return settings
+
+
+def encode_toml(settings: Mapping[str, Any]) -> str:
+    """Settings as TOML: plain values, then a table per section. JSON's texts and lists are TOML's too."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if not isinstance(value, dict)]
+    tables = [
+        "\n".join([f"[{key}]", *(f"{name} = {json.dumps(each)}" for name, each in value.items())])
+        for key, value in settings.items()
+        if isinstance(value, dict)
+    ]
+    return "\n\n".join(["\n".join(plain), *tables]) + "\n"
+
+
+def _refuse_another_chain(layout: Layout, genesis: str) -> None:
+    if layout.genesis.exists() and layout.genesis.read_text() != genesis:
+        raise DevnetError(
+            f"{layout.home} holds the chain of a network with another genesis (its chain id, validators, "
+            "accounts or rules differ); `python -m devnet up --fresh` throws that chain away, and "
+            "`--home DIRECTORY` keeps both"
+        )
+
+
+def _write_node(layout: Layout, node: NodeFiles, changed: bool) -> None:
+    node.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    seed = layout.network.seed
+    _write(node.node_key, node_key(seed, node.name).secret_bytes().hex() + "\n")
+    if node.plan.role == "validator":
+        _write(node.password, PASSWORD + "\n")
+        if not list_keys(node.keystore):
+            store_key(node.keystore, sealing_key(seed, node.name), PASSWORD, scrypt_n=SCRYPT_N)
+    # An operator may have tried something in node.toml; it stays until the network itself changes.
+    if changed or not node.config.exists():
+        _write(node.config, encode_toml(settings_of(layout, node)))
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner only."""
+    if path.exists() and path.read_text() == text:
+        return
+    aside = path.with_name(path.name + ".new")
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    aside.rename(path)

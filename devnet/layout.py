@@ -1,0 +1,155 @@
+"""Where everything of a running network lies, and how its nodes are reached.
+
+.devnet/
+  network.json             the network as it was generated
+  genesis.json
+  ports.json               ports chosen on the command line, if any
+  lock                     held by a command that changes something
+  nodes/alpha/
+    node.toml  nodekey     (all 0600)
+    keystore/  password    validators only
+    data/                  the node's own
+    node.log
+    process.json           pid with its start time
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from devnet.errors import DevnetError
+from devnet.keys import accounts_of, node_key
+from devnet.manifest import Accounts, Network, NodePlan, Ports
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """One node's places and addresses."""
+
+    plan: NodePlan
+    folder: Path
+    p2p_port: int
+    rpc_port: int
+    metrics_port: int
+    enode: str
+
+    @property
+    def name(self) -> str:
+        """As in the manifest."""
+        return self.plan.name
+
+    @property
+    def config(self) -> Path:
+        """Settings, as `phoenix run --config` takes them."""
+        return self.folder / "node.toml"
+
+    @property
+    def keystore(self) -> Path:
+        """The folder of the encrypted sealing key; validators only."""
+        return self.folder / "keystore"
+
+    @property
+    def password(self) -> Path:
+        """Opens the keystore."""
+        return self.folder / "password"
+
+    @property
+    def node_key(self) -> Path:
+        """The identity on the network."""
+        return self.folder / "nodekey"
+
+    @property
+    def data_dir(self) -> Path:
+        """The node's database."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the process writes."""
+        return self.folder / "node.log"
+
+    @property
+    def process(self) -> Path:
+        """Which process runs it."""
+        return self.folder / "process.json"
+
+    @property
+    def rpc_url(self) -> str:
+        """JSON-RPC over HTTP."""
+        return f"http://{HOST}:{self.rpc_port}"
+
+    @property
+    def ws_url(self) -> str:
+        """JSON-RPC over WebSocket."""
+        return f"ws://{HOST}:{self.rpc_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A network below its home directory."""
+
+    home: Path
+    network: Network
+
+    @property
+    def genesis(self) -> Path:
+        """geth's genesis.json."""
+        return self.home / "genesis.json"
+
+    @property
+    def accounts(self) -> list[dict[str, str]]:
+        """Address and private key of each funded account."""
+        return accounts_of(self.network.seed, self.network.accounts.count)
+
+    @property
+    def nodes(self) -> tuple[NodeFiles, ...]:
+        """All nodes, in order of the manifest."""
+        return tuple(self._node(place, plan) for place, plan in enumerate(self.network.nodes))
+
+    def node(self, name: str) -> NodeFiles:
+        """One node; DevnetError naming those that exist."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise DevnetError(f"there is no node {name!r}; the network has {', '.join(self.network.names)}")
+
+    def _node(self, place: int, plan: NodePlan) -> NodeFiles:
+        ports = self.network.ports
+        identity = node_key(self.network.seed, plan.name).public_key.hex()
+        return NodeFiles(
+            plan=plan,
+            folder=self.home / "nodes" / plan.name,
+            p2p_port=ports.p2p + place,
+            rpc_port=ports.rpc + place,
+            metrics_port=ports.metrics + place,
+            enode=f"enode://{identity}@{HOST}:{ports.p2p + place}",
+        )
+
+
+def network_file(home: Path) -> Path:
+    """Remembers what was generated, so that later commands need no manifest."""
+    return home / "network.json"
+
+
+def encode_network(network: Network) -> str:
+    """The network as JSON."""
+    return json.dumps(dataclasses.asdict(network), indent=2) + "\n"
+
+
+def open_layout(home: Path) -> Layout:
+    """The network that was generated in `home`; DevnetError when there is none."""
+    path = network_file(home)
+    try:
+        tree = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DevnetError(f"no network in {home}; `python -m devnet up` makes one") from None
+    except (OSError, ValueError) as error:
+        raise DevnetError(
+            f"{path} cannot be read ({error}); `python -m devnet up --fresh` starts anew"
+        ) from error
+    nodes = tuple(NodePlan(**node) for node in tree.pop("nodes"))
+    ports, accounts = Ports(**tree.pop("ports")), Accounts(**tree.pop("accounts"))
+    return Layout(home, Network(**tree, nodes=nodes, ports=ports, accounts=accounts))

@@ -1,0 +1,178 @@
+"""A manifest: TOML -> Network, all problems at once, each with its place."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, get_type_hints
+
+from node.config.document import Document, read_document
+from node.config.values import Unfit, convert
+from node.primitives.errors import ConfigError
+
+NETWORKS: Final = Path(__file__).parent / "networks"
+PORT_MAX: Final = 65_535
+NODES_MAX: Final = 64
+ACCOUNTS_MAX: Final = 10_000
+
+ForkChoiceName = Literal["eip-3436", "total-difficulty"]
+Role = Literal["validator", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The first node's ports; the node at place i has them plus i."""
+
+    p2p: int = 30300
+    rpc: int = 8545
+    metrics: int = 9545
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Accounts that own something in block 0."""
+
+    count: int = 10
+    balance_ether: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """One node of the network."""
+
+    name: str
+    role: Role = "validator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network as its manifest describes it."""
+
+    name: str
+    chain_id: int
+    period_s: int = 2
+    epoch_blocks: int = 30_000
+    fork_choice: ForkChoiceName = "eip-3436"
+    gas_limit: int = 30_000_000
+    zero_base_fee: bool = False
+    seed: str
+    """All keys follow from it."""
+    ports: Ports = field(default_factory=Ports)
+    accounts: Accounts = field(default_factory=Accounts)
+    nodes: tuple[NodePlan, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Nodes in order of the manifest."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def validators(self) -> tuple[str, ...]:
+        """Nodes that seal from block 1 on."""
+        return tuple(node.name for node in self.nodes if node.role == "validator")
+
+
+def load_manifest(name_or_path: str) -> Network:
+    """A network by its name in devnet/networks or the path of its file. ConfigError lists every problem."""
+    path = NETWORKS / f"{name_or_path}.toml"
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    elif not path.is_file():
+        kept = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.toml")))
+        raise ConfigError([f"no network {name_or_path!r} in {NETWORKS}; there are: {kept}"])
+    document = read_document(path)
+    problems: list[str] = []
+    network = _read(Network, document.tree, (), document, problems)
+    if not problems:
+        problems += [f"{document.place(keys)}: {text}" for keys, text in _contradictions(network)]
+    if problems:
+        raise ConfigError(problems)
+    assert isinstance(network, Network)
+    return network
+
+
+def _read(
+    kind: type, table: Mapping[str, Any], at: tuple[str, ...], document: Document, problems: list[str]
+) -> Any:
+    """An instance of dataclass `kind`; None when something was wrong, which is then among the problems."""
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    before = len(problems)
+    for key, value in table.items():
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(hints)}"
+            problems.append(f"{document.place((*at, key))}: {key} is not known here{hint}")
+        else:
+            values[key] = _value(hints[key], value, (*at, key), document, problems)
+    problems += [
+        f"{document.place(at)}: {'.'.join((*at, missing))} is missing"
+        for missing in _required(kind)
+        if missing not in table
+    ]
+    return kind(**values) if len(problems) == before else None
+
+
+def _value(kind: Any, value: object, at: tuple[str, ...], document: Document, problems: list[str]) -> Any:
+    place = document.place(at)
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        assert isinstance(kind, type)
+        return _read(kind, value, at, document, problems)
+    if kind == tuple[NodePlan, ...]:
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            return tuple(_read(NodePlan, item, at, document, problems) for item in value)
+        problems.append(f"{place}: {at[-1]} is a list of tables; write [[{at[-1]}]] above each")
+        return None
+    if dataclasses.is_dataclass(kind):
+        problems.append(f"{place}: {at[-1]} is a section; write [{at[-1]}]")
+        return None
+    try:
+        return convert(value, kind, document.path.parent, is_text=False)
+    except Unfit as unfit:
+        problems.append(f"{place}: {'.'.join(at)} {unfit}")
+        return None
+
+
+def _required(kind: Any) -> Iterator[str]:
+    for each in dataclasses.fields(kind):
+        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            yield each.name
+
+
+def _contradictions(network: Network) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(where, what) for values that are well typed and make no network."""
+    names = network.names
+    if not 1 <= len(names) <= NODES_MAX:
+        yield ("nodes",), f"{len(names)} nodes; 1 to {NODES_MAX} are possible"
+    if not network.validators:
+        yield ("nodes",), 'no node has role = "validator"; nobody would make blocks'
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield ("nodes",), f"two nodes are called {name!r}"
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+            yield ("nodes",), f"{name!r} is no name for a node: a to z, digits and '-', a letter first"
+    least = {"chain_id": 1, "period_s": 1, "epoch_blocks": 1, "gas_limit": 5_000}
+    for key, minimum in least.items():
+        if getattr(network, key) < minimum:
+            yield (key,), f"{key} is {getattr(network, key)}; {minimum} or more is needed"
+    if not 1 <= network.accounts.count <= ACCOUNTS_MAX:
+        yield ("accounts", "count"), f"{network.accounts.count} accounts; 1 to {ACCOUNTS_MAX} are possible"
+    yield from check_ports(network)
+
+
+def check_ports(network: Network) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(where, what) for ports that do not exist or that two listeners would share."""
+    ranges = [(key, getattr(network.ports, key)) for key in ("p2p", "rpc", "metrics")]
+    size = len(network.nodes)
+    for key, first in ranges:
+        if not 1 <= first <= PORT_MAX - size + 1:
+            yield ("ports", key), f"ports {first} to {first + size - 1} do not all exist"
+    for (one, first), (other, second) in (
+        (ranges[0], ranges[1]),
+        (ranges[0], ranges[2]),
+        (ranges[1], ranges[2]),
+    ):
+        if abs(first - second) < size:
+            yield ("ports", other), f"the {other} ports from {second} overlap the {one} ports from {first}"

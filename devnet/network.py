@@ -1,0 +1,128 @@
+"""The network seen from outside: what each node says of itself, and waiting until all say the same."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from devnet import launcher
+from devnet.client import RpcClient, RpcError, Unreachable, on_all
+from devnet.errors import DevnetError, NodeFailed
+from devnet.layout import Layout, NodeFiles
+
+POLL_S: Final = 0.25
+
+Say = Callable[[str], None]
+"""Shows one line of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What one node answers; None where it does not answer."""
+
+    head: int | None
+    peers: int | None
+
+
+def view(client: RpcClient) -> NodeView:
+    """Ask one node."""
+    try:
+        head, peers = client.batch([("eth_blockNumber", ()), ("net_peerCount", ())])
+    except Unreachable:
+        return NodeView(None, None)
+    return NodeView(_number(head), _number(peers))
+
+
+def _number(answer: object) -> int | None:
+    return None if isinstance(answer, RpcError) else int(str(answer), 16)
+
+
+class RunningNetwork:
+    """All nodes of a layout with a connection to each."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.clients = {node.name: RpcClient(node.rpc_url) for node in layout.nodes}
+
+    @property
+    def nodes(self) -> tuple[NodeFiles, ...]:
+        """In order of the manifest."""
+        return self.layout.nodes
+
+    def views(self) -> dict[str, NodeView]:
+        """Ask every node."""
+        return dict(zip(self.clients, on_all(self.clients.values(), view), strict=True))
+
+    def wait_connected(self, timeout_s: float, say: Say) -> None:
+        """Until every node has every other one as peer."""
+        wanted = len(self.nodes) - 1
+        self._wait(
+            lambda seen: seen.peers is not None and seen.peers >= wanted,
+            lambda seen: "no RPC yet" if seen.peers is None else f"{seen.peers}/{wanted} peers",
+            timeout_s,
+            "connected",
+            say,
+        )
+
+    def wait_heads(self, least: int, timeout_s: float, say: Say) -> None:
+        """Until every node's head has at least this number."""
+        self._wait(
+            lambda seen: seen.head is not None and seen.head >= least,
+            lambda seen: "no answer" if seen.head is None else f"block {seen.head}",
+            timeout_s,
+            "sealing",
+            say,
+        )
+
+    def _wait(
+        self,
+        is_done: Callable[[NodeView], bool],
+        describe: Callable[[NodeView], str],
+        timeout_s: float,
+        goal: str,
+        say: Say,
+    ) -> None:
+        deadline, shown = time.monotonic() + timeout_s, ""
+        while True:
+            views = self.views()
+            line = "  ".join(f"{name} {describe(seen)}" for name, seen in views.items())
+            if line != shown:
+                say(line)
+                shown = line
+            behind = [name for name, seen in views.items() if not is_done(seen)]
+            if not behind:
+                return
+            launcher.verify_alive(self.nodes)
+            if time.monotonic() > deadline:
+                what = describe(views[behind[0]])
+                raise NodeFailed(behind[0], f"not {goal} after {timeout_s:.0f} s: {what}")
+            time.sleep(POLL_S)
+
+
+def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll until `done`; DevnetError naming what did not come true."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise DevnetError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(POLL_S)
+
+
+def status_table(running: RunningNetwork) -> str:
+    """node, role, state, head, peers, RPC URL, pid."""
+    views = running.views()
+    rows = []
+    for node in running.nodes:
+        process, seen = launcher.process_of(node), views[node.name]
+        head = "-" if seen.head is None else seen.head
+        peers = "-" if seen.peers is None else seen.peers
+        rows.append((node.name, node.plan.role, process.state, head, peers, node.rpc_url, process.pid or "-"))
+    return table(rows, ("NODE", "ROLE", "STATE", "HEAD", "PEERS", "RPC", "PID"))
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Rows under a head, in columns."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)

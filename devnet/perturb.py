@@ -1,0 +1,76 @@
+"""Hurt nodes on purpose, and heal them.
+
+A kill is a power cut; stop freezes a process in the middle of whatever it does; partition cuts the named
+nodes off from all others while they keep talking to one another and to their clients.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from devnet import launcher
+from devnet.client import RpcError, Unreachable
+from devnet.errors import NodeFailed
+from devnet.layout import NodeFiles
+from devnet.network import RunningNetwork, Say
+
+ACTIONS: Final = ("kill", "stop", "restart", "partition")
+
+
+def perturb(network: RunningNetwork, action: str, names: Sequence[str], say: Say) -> None:
+    """Do one of ACTIONS to the named nodes; DevnetError when it cannot be done to one of them."""
+    nodes = [network.layout.node(name) for name in names]
+    if action == "partition":
+        partition(network, names, say)
+        return
+    for node in nodes:
+        say(f"{node.name}: {_hurt(action, node)}")
+
+
+def partition(network: RunningNetwork, names: Sequence[str], say: Say) -> None:
+    """Cut the named nodes off from the others, on both sides."""
+    inside = [node for node in network.nodes if node.name in names]
+    outside = [node for node in network.nodes if node.name not in names]
+    for side, other in ((inside, outside), (outside, inside)):
+        for node in side:
+            if launcher.is_running(node):
+                _block_peers(network, node, [peer.enode for peer in other])
+    apart = " | ".join(" ".join(node.name for node in side) for side in (inside, outside) if side)
+    say(f"partitioned: {apart}")
+
+
+def heal(network: RunningNetwork, say: Say) -> None:
+    """Let paused nodes go on, start stopped ones, lift every partition."""
+    for node in network.nodes:
+        state = launcher.process_of(node).state
+        if state == "paused":
+            launcher.resume(node)
+            say(f"{node.name}: goes on")
+        elif state == "stopped":
+            launcher.start(node)
+            say(f"{node.name}: started")
+    for node in network.nodes:
+        try:
+            _block_peers(network, node, [])
+        except NodeFailed:
+            say(f"{node.name}: does not answer yet; one that has just started knows of no partition")
+
+
+def _hurt(action: str, node: NodeFiles) -> str:
+    if action == "kill":
+        launcher.kill(node)
+        return "killed"
+    if action == "stop":
+        launcher.pause(node)
+        return "paused; `python -m devnet heal` lets it go on"
+    assert action == "restart", action
+    how = launcher.stop(node)
+    launcher.start(node)
+    return f"{how}, started again"
+
+
+def _block_peers(network: RunningNetwork, node: NodeFiles, enodes: Sequence[str]) -> None:
+    """Tell a node whom not to talk to; the list replaces the one before."""
+    try:
+        network.clients[node.name].call("admin_setBlockedPeers", list(enodes))
+    except (RpcError, Unreachable) as error:
+        raise NodeFailed(node.name, str(error)) from error

@@ -1,0 +1,136 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from devnet.errors import DevnetError
+from devnet.generate import encode_toml, generate
+from devnet.keys import node_key, sealing_key
+from devnet.layout import Layout, open_layout
+from devnet.manifest import Network, Ports, load_manifest
+from node.chain.genesis_json import load_genesis
+from node.config.load import load_settings
+from node.primitives.chain_spec import Fork, ForkChoice
+from node.primitives.crypto import PrivateKey
+from node.primitives.errors import ConfigError
+from node.signing.keystore import list_keys, unlock_key
+from node.signing.passwords import find_password
+
+
+@pytest.fixture
+def network() -> Network:
+    return load_manifest("local")
+
+
+@pytest.fixture
+def layout(network: Network, tmp_path: Path) -> Layout:
+    return generate(network, tmp_path / "home")
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    files = [path for path in home.rglob("*") if path.is_file()]
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def test_every_node_starts_from_settings_that_hold(layout: Layout) -> None:
+    for node in layout.nodes:
+        settings = load_settings(node.config)
+        assert (settings.name, settings.role, settings.rpc.port) == (node.name, "validator", node.rpc_port)
+        assert (settings.data_dir, settings.genesis) == (node.data_dir, layout.genesis)
+        assert len(settings.p2p.static_peers) == 3
+        assert node.enode not in settings.p2p.static_peers
+
+
+def test_the_keystore_opens_and_holds_the_key_that_genesis_lists(layout: Layout) -> None:
+    spec = load_genesis(layout.genesis)
+    for node in layout.nodes:
+        settings = load_settings(node.config)
+        assert settings.signing.keystore is not None
+        key = unlock_key(settings.signing.keystore, find_password(settings.signing.password_file))
+        assert key.address == sealing_key(layout.network.seed, node.name).address
+        assert key.address in spec.genesis.extra_data
+
+
+def test_genesis_is_london_from_block_0_with_the_total_order(layout: Layout) -> None:
+    spec = load_genesis(layout.genesis)
+    assert (spec.chain_id, spec.fork_at(0)) == (325_000, Fork.LONDON)
+    assert (spec.engine.period_s, spec.engine.fork_choice) == (2, ForkChoice.TOTAL_ORDER)
+    assert all(account.balance == 10**24 for account in spec.alloc.values())
+    assert len(spec.alloc) == 10
+
+
+def test_a_network_shared_with_geth_names_nothing_that_geth_does_not_know(
+    network: Network, tmp_path: Path
+) -> None:
+    shared = dataclasses.replace(network, fork_choice="total-difficulty")
+    spec = load_genesis(generate(shared, tmp_path).genesis)
+    assert spec.engine.fork_choice is ForkChoice.TOTAL_DIFFICULTY
+
+
+def test_the_enode_is_that_of_the_node_key(layout: Layout) -> None:
+    node = layout.node("beta")
+    identity = PrivateKey(bytes.fromhex(node.node_key.read_text().strip())).public_key.hex()
+    assert node.enode == f"enode://{identity}@127.0.0.1:30301"
+    assert identity == node_key(layout.network.seed, "beta").public_key.hex()
+
+
+def test_everything_is_readable_by_its_owner_only(layout: Layout) -> None:
+    for path in layout.home.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_generating_again_changes_nothing(layout: Layout, network: Network) -> None:
+    before = contents(layout.home)
+    generate(network, layout.home)
+    assert contents(layout.home) == before
+    assert open_layout(layout.home) == layout
+
+
+def test_the_chain_is_the_same_in_every_home(layout: Layout, network: Network, tmp_path: Path) -> None:
+    other = generate(network, tmp_path / "other")
+    assert other.genesis.read_bytes() == layout.genesis.read_bytes()
+
+
+def test_an_edited_node_toml_stays_until_the_network_changes(layout: Layout, network: Network) -> None:
+    config = layout.node("alpha").config
+    config.write_text(config.read_text() + "# tried something\n")
+    generate(network, layout.home)
+    assert "tried something" in config.read_text()
+    generate(dataclasses.replace(network, ports=Ports(rpc=18545)), layout.home)
+    assert "tried something" not in config.read_text()
+    assert load_settings(config).rpc.port == 18545
+
+
+def test_a_chain_with_another_genesis_is_not_thrown_away_unasked(layout: Layout, network: Network) -> None:
+    before = contents(layout.home)
+    with pytest.raises(DevnetError, match="up --fresh"):
+        generate(dataclasses.replace(network, chain_id=1), layout.home)
+    assert contents(layout.home) == before
+
+
+def test_an_interrupted_generation_is_finished(layout: Layout, network: Network) -> None:
+    before = contents(layout.home)
+    (layout.home / "network.json").unlink()
+    os.unlink(layout.node("gamma").config)
+    os.unlink(list_keys(layout.node("delta").keystore)[0].path)
+    generate(network, layout.home)
+    assert {name for name in contents(layout.home) if "UTC" not in name} == {
+        name for name in before if "UTC" not in name
+    }
+    load_settings(layout.node("delta").config)
+
+
+def test_a_damaged_network_file_is_named(layout: Layout) -> None:
+    (layout.home / "network.json").write_text("{")
+    with pytest.raises(DevnetError, match=r"network\.json cannot be read"):
+        open_layout(layout.home)
+
+
+def test_toml_keeps_texts_that_need_escaping(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(encode_toml({"name": 'a"\\\n[x]', "rpc": {"cors_origins": ['"'], "enabled": True}}))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert all("missing" in problem for problem in caught.value.problems)
