@@ -16,6 +16,7 @@ from consensus.clique.snapshot import CliqueSnapshot, decode_snapshot, encode_sn
 from consensus.errors import InvalidSeal
 from node.primitives.chain_spec import CliqueSpec
 from tests.consensus import chains
+from tests.consensus.ledger import Ledger
 
 
 class Story(NamedTuple):
@@ -116,28 +117,6 @@ def test_the_last_block_is_refused(
     play(signers, before, epoch, through_disk=through_disk)
     with pytest.raises(reason):
         play(signers, blocks, epoch, through_disk=through_disk)
-
-
-class Ledger:
-    """Votes counted the long way round, in a list with nothing cached: the oracle for the random test."""
-
-    def __init__(self, signers: str) -> None:
-        self.signers = set(signers)
-        self.votes: list[tuple[str, str, bool]] = []
-
-    def block(self, author: str, target: str, authorise: bool, *, epoch_begins: bool) -> None:
-        if epoch_begins:
-            self.votes = []
-        self.votes = [vote for vote in self.votes if vote[:2] != (author, target)]
-        if authorise != (target in self.signers):
-            self.votes.append((author, target, authorise))
-        if sum(vote[1] == target for vote in self.votes) > len(self.signers) // 2:
-            if target in self.signers:
-                self.signers.remove(target)
-                self.votes = [vote for vote in self.votes if vote[0] != target]
-            else:
-                self.signers.add(target)
-            self.votes = [vote for vote in self.votes if vote[1] != target]
 
 
 @settings(max_examples=60, deadline=None)
