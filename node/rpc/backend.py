@@ -1,0 +1,393 @@
+"""What the methods need of the house, as small ports: full node, replica and light client implement them.
+
+Whoever implements them promises:
+- `ChainBackend` and `StateBackend` may be called from the event loop and from worker threads at the same
+  time;
+  everything else is called from the event loop only, except where a method says "worker thread".
+- None means "not there". A RequestError carries a sentence for the client.
+- A read answers for one block from start to end, even when the head moves meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+import trio
+
+from node.chain.events import HeadChanged
+from node.execution.executor import AccountOverride, Call, CallResult, Interrupted
+from node.primitives.block import Block, Header
+from node.primitives.chain_spec import ChainSpec
+from node.primitives.ids import Address, BlockNumber, Hash32
+from node.primitives.receipt import Receipt
+from node.primitives.state import StateView
+from node.primitives.transaction import AccessList, Transaction
+from node.rpc.jsonrpc import Json
+
+
+class Abandoned(Exception):
+    """Nobody waits for this work any more. Raised in worker threads only, and never leaves them."""
+
+
+def stop_if(interrupted: Interrupted) -> None:
+    """For long work to call now and then: Abandoned once nobody waits for its answer."""
+    if interrupted():
+        raise Abandoned
+
+
+PoolContent: TypeAlias = Mapping[Address, Sequence[Transaction]]
+"""Waiting transactions by sender, by nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlace:
+    """Where a canonical transaction stands."""
+
+    block_hash: Hash32
+    index: int
+
+
+class ChainBackend(Protocol):
+    """Blocks, canonical or not."""
+
+    @property
+    def spec(self) -> ChainSpec:
+        """What the network agreed on before block 0."""
+        ...
+
+    @property
+    def genesis(self) -> Header:
+        """Block 0."""
+        ...
+
+    @property
+    def head(self) -> Header:
+        """The canonical chain's newest block."""
+        ...
+
+    def safe_header(self) -> Header:
+        """The newest block that a majority of validators has built on; see node.rpc.blocks."""
+        ...
+
+    def finalized_header(self) -> Header:
+        """The newest block that a whole round has built on, or that is final; see node.rpc.blocks."""
+        ...
+
+    def header(self, block_hash: Hash32) -> Header | None:
+        """A known block's header."""
+        ...
+
+    def header_by_number(self, number: BlockNumber) -> Header | None:
+        """A canonical block's header."""
+        ...
+
+    def canonical_hash(self, number: BlockNumber) -> Hash32 | None:
+        """The hash of the canonical block at this number."""
+        ...
+
+    def block(self, block_hash: Hash32) -> Block | None:
+        """A known block."""
+        ...
+
+    def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
+        """A known block's receipts."""
+        ...
+
+    def total_difficulty(self, block_hash: Hash32) -> int | None:
+        """Sum of difficulties from genesis up to this block."""
+        ...
+
+    def transaction_place(self, tx_hash: Hash32) -> TransactionPlace | None:
+        """Where a canonical transaction stands."""
+        ...
+
+    def next_base_fee(self, header: Header) -> int | None:
+        """wei per gas in a child of this block; None before London."""
+        ...
+
+    def subscribe_heads(self) -> trio.MemoryReceiveChannel[HeadChanged]:
+        """All changes of the head from now on; ends for a subscriber that falls behind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StorageProof:
+    """A slot with the nodes that prove it."""
+
+    slot: int
+    value: int
+    nodes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """An account with the nodes that prove it against a state root (EIP-1186)."""
+
+    address: Address
+    nonce: int
+    balance: int
+    code_hash: Hash32
+    storage_root: Hash32
+    nodes: tuple[bytes, ...]
+    storage: tuple[StorageProof, ...]
+
+
+class StateBackend(Protocol):
+    """The state after any kept block."""
+
+    def state_at(self, header: Header) -> StateView:
+        """The state after this block; RequestError naming the oldest kept block when it is gone."""
+        ...
+
+    def proof(self, header: Header, address: Address, slots: Sequence[int]) -> AccountProof:
+        """A proof against this block's state root. Worker thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockOverride:
+    """What eth_call pretends about the block it runs in; None keeps what the block says."""
+
+    number: BlockNumber | None = None
+    timestamp: int | None = None
+    gas_limit: int | None = None
+    author: Address | None = None
+    difficulty: int | None = None
+    base_fee_per_gas: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPlace:
+    """Where and how a call runs."""
+
+    header: Header
+    """The block after whose transactions the call runs."""
+    pending: bool = False
+    """See the block to come (number, time, base fee) instead of `header` itself."""
+    accounts: Mapping[Address, AccountOverride] | None = None
+    block: BlockOverride = BlockOverride()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessListOutcome:
+    """What eth_createAccessList answers."""
+
+    access_list: AccessList
+    gas_used: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """Which tracer looks on and what it writes down (geth's TraceConfig)."""
+
+    tracer: str | None = None
+    """None: the struct logger, one entry per instruction. "callTracer": one entry per call."""
+    with_memory: bool = False
+    with_stack: bool = True
+    with_storage: bool = True
+    with_return_data: bool = False
+    steps_max: int = 0
+    """Instructions written down; 0 for as many as fit into an answer."""
+    only_top_call: bool = False
+    with_logs: bool = False
+
+
+class ExecutionBackend(Protocol):
+    """Running code without leaving a trace. Worker threads; InvalidTransaction when a call cannot start."""
+
+    def call(self, place: CallPlace, call: Call, interrupted: Interrupted) -> CallResult:
+        """Run a message."""
+        ...
+
+    def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
+        """The least gas limit with which the call succeeds; CallFailed when none does."""
+        ...
+
+    def create_access_list(self, place: CallPlace, call: Call, interrupted: Interrupted) -> AccessListOutcome:
+        """The addresses and slots the call touches."""
+        ...
+
+    def trace_transactions(
+        self, block: Block, indexes: Sequence[int], options: TraceOptions, interrupted: Interrupted
+    ) -> list[Json]:
+        """Run these transactions of the block again, each traced: geth's JSON."""
+        ...
+
+    def trace_call(
+        self, place: CallPlace, call: Call, options: TraceOptions, interrupted: Interrupted
+    ) -> Json:
+        """Run a message and trace it."""
+        ...
+
+
+class PoolBackend(Protocol):
+    """Transactions waiting for a block."""
+
+    @property
+    def minimum_priority_fee(self) -> int:
+        """wei per gas over the base fee that a transaction must offer to be taken."""
+        ...
+
+    async def submit(self, tx: Transaction) -> None:
+        """Take a client's transaction; a RequestError with geth's words when it is refused."""
+        ...
+
+    def get(self, tx_hash: Hash32) -> Transaction | None:
+        """A waiting transaction. Worker threads may ask, too."""
+        ...
+
+    def next_nonce(self, address: Address) -> int:
+        """The nonce after the account's last transaction that could go into the next block."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """How many could go into the next block, and how many wait behind a missing nonce."""
+        ...
+
+    def content(self) -> tuple[PoolContent, PoolContent]:
+        """All transactions of the two kinds, by sender and nonce."""
+        ...
+
+    def content_of(self, address: Address) -> tuple[Sequence[Transaction], Sequence[Transaction]]:
+        """One sender's transactions of the two kinds, by nonce."""
+        ...
+
+    def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
+        """Every transaction that enters from now on; ends for a subscriber that falls behind."""
+        ...
+
+
+class SyncProgress(NamedTuple):
+    """How far behind the network we are."""
+
+    starting_block: BlockNumber
+    current_block: BlockNumber
+    highest_block: BlockNumber
+
+
+class NetworkBackend(Protocol):
+    """What anybody may know of our connections."""
+
+    @property
+    def network_id(self) -> int:
+        """As in the eth status message."""
+        ...
+
+    @property
+    def listening(self) -> bool:
+        """Whether peers can dial us."""
+        ...
+
+    @property
+    def peer_count(self) -> int:
+        """Connected peers."""
+        ...
+
+    def sync_progress(self) -> SyncProgress | None:
+        """None when caught up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReport:
+    """One connected peer, for an operator."""
+
+    id: bytes
+    """Its public key, 64 bytes."""
+    name: str
+    enode: str
+    capabilities: tuple[str, ...]
+    local_address: str
+    remote_address: str
+    inbound: bool
+    trusted: bool
+    static: bool
+    eth_version: int
+    total_difficulty: int
+    head_hash: Hash32
+
+
+class AdminBackend(Protocol):
+    """What only an operator may know and do."""
+
+    @property
+    def enode_url(self) -> str:
+        """How others dial this node."""
+        ...
+
+    def peers(self) -> Sequence[PeerReport]:
+        """Connected peers."""
+        ...
+
+    def add_peer(self, enode_url: str) -> None:
+        """Dial this peer, now and for ever; RequestError for a URL that is none."""
+        ...
+
+    def remove_peer(self, enode_url: str) -> None:
+        """Stop dialling this peer and let it go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CliqueVote:
+    """A vote that still counts."""
+
+    signer: Address
+    block: BlockNumber
+    address: Address
+    authorize: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CliqueState:
+    """Who may sign after a block, in the words of geth's snapshot."""
+
+    signers: tuple[Address, ...]
+    """Ascending."""
+    recents: Mapping[BlockNumber, Address]
+    votes: tuple[CliqueVote, ...]
+
+
+class CliqueBackend(Protocol):
+    """Proof of authority by turns, seen from outside."""
+
+    def state_after(self, header: Header) -> CliqueState:
+        """Signers, recent signers and open votes after this block."""
+        ...
+
+    def author(self, header: Header) -> Address:
+        """Who sealed; ChainError when the seal is none."""
+        ...
+
+    def proposals(self) -> Mapping[Address, bool]:
+        """What this node's operator votes for (True: let in)."""
+        ...
+
+    async def propose(self, address: Address, authorize: bool | None) -> None:
+        """Vote for or against a signer from now on; None withdraws."""
+        ...
+
+
+class CallFailed(Exception):
+    """A call that no gas limit makes succeed; carries how it ended."""
+
+    def __init__(self, result: CallResult) -> None:
+        super().__init__(result.error)
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """All ports of one node; a port that is None takes its namespace with it."""
+
+    chain: ChainBackend
+    state: StateBackend
+    network: NetworkBackend
+    client_version: str
+    execution: ExecutionBackend | None = None
+    pool: PoolBackend | None = None
+    admin: AdminBackend | None = None
+    clique: CliqueBackend | None = None
+    sealer: Address | None = None
+    """Who signs the blocks that this node makes; None for a node that makes none."""

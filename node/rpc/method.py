@@ -1,0 +1,38 @@
+"""What a method is: a name, its parameters, the function that answers, and where that function may run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from node.rpc.params import Param
+
+
+class Where(Enum):
+    """Where a method's function runs, and what it is called with before its arguments."""
+
+    LOOP = "loop"
+    """On the event loop, called with nothing more: an answer in microseconds, at most a few point reads."""
+    TASK = "task"
+    """On the event loop, awaited: it waits for somebody."""
+    SESSION = "session"
+    """On the event loop, called with the connection's Session: only where notifications can be sent."""
+    READ = "read"
+    """In a worker thread, called with an Interrupted: reads and decodes blocks."""
+    EXECUTE = "execute"
+    """In a worker thread, called with an Interrupted: runs code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One entry of the table of methods."""
+
+    name: str
+    handler: Callable[..., Any]
+    params: tuple[Param, ...] = ()
+    where: Where = Where.LOOP
+
+    @property
+    def namespace(self) -> str:
+        """What stands before the underscore."""
+        return self.name.partition("_")[0]

@@ -1,0 +1,96 @@
+"""eth_: events of contracts, filters that are polled, and subscriptions."""
+
+from typing import Any
+
+from node.config.settings import RpcSettings
+from node.execution.executor import Interrupted
+from node.rpc.backend import Backend
+from node.rpc.filters import Filters
+from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
+from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_criteria, read_log_filter
+from node.rpc.method import Method, Where
+from node.rpc.params import BadValue, Param, read_bool, read_text
+from node.rpc.subscriptions import Kind, Session
+
+
+class SubscriptionNotFound(RpcError):
+    """No such kind of subscription, in geth's words."""
+
+    code = -32601
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'no "{name[:80]}" subscription in eth namespace')
+
+
+def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[Method]:
+    """getLogs, the filter methods, subscribe and unsubscribe."""
+    eth = _Logs(backend, settings, filters)
+    wanted, key = (Param(read_log_filter),), (Param(read_text),)
+    subscription = (Param(read_text), Param(_read_subscription, None))
+    return [
+        Method("eth_getLogs", eth.find, wanted, Where.READ),
+        Method("eth_newFilter", eth.new_filter, wanted),
+        Method("eth_newBlockFilter", lambda: filters.install(Kind.BLOCK_HASHES)),
+        Method("eth_newPendingTransactionFilter", eth.new_pending_filter, (Param(read_bool, False),)),
+        Method("eth_uninstallFilter", filters.uninstall, key),
+        Method("eth_getFilterChanges", filters.take, key),
+        Method("eth_getFilterLogs", eth.find_of_filter, key, Where.READ),
+        Method("eth_subscribe", eth.subscribe, subscription, Where.SESSION),
+        Method("eth_unsubscribe", _unsubscribe, key, Where.SESSION),
+    ]
+
+
+class _Logs:
+    def __init__(self, backend: Backend, settings: RpcSettings, filters: Filters) -> None:
+        self._chain = backend.chain
+        self._has_pool = backend.pool is not None
+        self._filters = filters
+        self._limits = LogLimits(settings.logs_range_blocks_max, settings.logs_results_max)
+
+    def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
+        return [log.json() for log in find_logs(self._chain, wanted, self._limits, interrupted)]
+
+    def new_filter(self, wanted: LogFilter) -> Json:
+        return self._filters.install(Kind.LOGS, wanted)
+
+    def new_pending_filter(self, full: bool) -> Json:
+        self._need_pool("eth_newPendingTransactionFilter")
+        return self._filters.install(Kind.TRANSACTIONS if full else Kind.TRANSACTION_HASHES)
+
+    def find_of_filter(self, interrupted: Interrupted, key: str) -> Json:
+        return self.find(interrupted, self._filters.log_filter(key))
+
+    def subscribe(self, session: Session, name: str, argument: LogCriteria | bool | None) -> Json:
+        match name:
+            case "newHeads":
+                return session.subscribe(Kind.HEADERS)
+            case "logs":
+                return session.subscribe(
+                    Kind.LOGS, argument if isinstance(argument, LogCriteria) else LogCriteria()
+                )
+            case "newPendingTransactions":
+                self._need_pool("newPendingTransactions")
+                return session.subscribe(Kind.TRANSACTIONS if argument is True else Kind.TRANSACTION_HASHES)
+            case "syncing":
+                return session.subscribe(Kind.SYNCING)
+            case _:
+                raise SubscriptionNotFound(name)
+
+    def _need_pool(self, name: str) -> None:
+        if not self._has_pool:
+            raise MethodNotFound(name)
+
+
+def _unsubscribe(session: Session, subscription: str) -> Json:
+    if not session.unsubscribe(subscription):
+        raise RpcError("subscription not found")
+    return True
+
+
+def _read_subscription(value: Any) -> LogCriteria | bool:
+    """The second argument: criteria for logs, or whether pending transactions come in full."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return read_criteria(value)
+    raise BadValue("expected filter criteria, or true or false")

@@ -1,0 +1,77 @@
+"""eth_: transactions by hash, their receipts, and sending new ones."""
+
+from node.execution.executor import Interrupted
+from node.primitives.block import Block
+from node.primitives.errors import ChainError
+from node.primitives.ids import Hash32, hex_of
+from node.primitives.transaction import Transaction, decode_transaction
+from node.rpc.backend import Backend, ChainBackend, PoolBackend
+from node.rpc.encoding import receipt_json, transaction_json
+from node.rpc.jsonrpc import Json, RpcError
+from node.rpc.method import Method, Where
+from node.rpc.params import Param, read_data, read_hash
+
+
+def methods(backend: Backend) -> list[Method]:
+    """getTransactionByHash, getRawTransactionByHash, getTransactionReceipt, sendRawTransaction."""
+    eth = _Transactions(backend.chain, backend.pool)
+    by_hash = (Param(read_hash),)
+    table = [
+        Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ),
+        Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ),
+        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ),
+    ]
+    if backend.pool is not None:
+        table.append(Method("eth_sendRawTransaction", eth.send, (Param(read_data),), Where.TASK))
+    return table
+
+
+class _Transactions:
+    def __init__(self, chain: ChainBackend, pool: PoolBackend | None) -> None:
+        self._chain = chain
+        self._pool = pool
+
+    def by_hash(self, _: Interrupted, tx_hash: Hash32) -> Json:
+        """Canonical first: a transaction may still be leaving the pool."""
+        found = self._mined(tx_hash)
+        if found is not None:
+            block, index = found
+            return transaction_json(block.transactions[index], block.header, index)
+        waiting = self._waiting(tx_hash)
+        return transaction_json(waiting, None) if waiting else None
+
+    def raw(self, _: Interrupted, tx_hash: Hash32) -> Json:
+        found = self._mined(tx_hash)
+        tx = found[0].transactions[found[1]] if found else self._waiting(tx_hash)
+        return hex_of(tx.encoded) if tx else None
+
+    def receipt(self, _: Interrupted, tx_hash: Hash32) -> Json:
+        found = self._mined(tx_hash)
+        if found is None:
+            return None
+        block, index = found
+        receipts = self._chain.receipts(block.hash)
+        if receipts is None:
+            raise RpcError(f"the receipts of block {block.number} are not kept here; ask an archive node")
+        return receipt_json(block, receipts, index)
+
+    async def send(self, encoded: bytes) -> Json:
+        assert self._pool is not None
+        try:
+            tx = decode_transaction(encoded)
+            # Recovered here and now: a bad signature is the client's fault, not the pool's affair.
+            _ = tx.sender
+        except ChainError as error:
+            raise RpcError(f"invalid transaction: {error}") from None
+        await self._pool.submit(tx)
+        return hex_of(tx.hash)
+
+    def _mined(self, tx_hash: Hash32) -> tuple[Block, int] | None:
+        place = self._chain.transaction_place(tx_hash)
+        if place is None:
+            return None
+        block = self._chain.block(place.block_hash)
+        return (block, place.index) if block else None
+
+    def _waiting(self, tx_hash: Hash32) -> Transaction | None:
+        return self._pool.get(tx_hash) if self._pool else None

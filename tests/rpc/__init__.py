@@ -1,0 +1,1 @@
+"""Tests of the JSON-RPC part, and the small world they share."""
