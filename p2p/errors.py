@@ -7,9 +7,16 @@ cheap, leaving is free.
 from typing import ClassVar, Final
 
 from node.primitives.errors import ChainError
+from p2p.devp2p.messages import DisconnectReason
 
 PENALTY_BAN: Final = 100
 """The score at which an identity is shut out for a while."""
+PENALTY_UNANSWERED: Final = 10
+"""For a request that got no answer in time."""
+PENALTY_FLOOD: Final = 10
+"""For each second in which a peer sends more messages than its share."""
+PENALTY_UNKNOWN_FAULT: Final = 50
+"""For a ChainError that is no PeerError: what the peer sent broke a rule of the chain."""
 
 
 class PeerError(ChainError):
@@ -59,11 +66,15 @@ class PeerRefused(PeerError):
 
     penalty = 0
 
+    def __init__(self, reason: DisconnectReason, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
 
 class PeerTimeout(PeerError):
-    """The peer let a deadline pass."""
+    """The peer let a deadline pass. A request that went unanswered has cost it PENALTY_UNANSWERED already."""
 
-    penalty = 10
+    penalty = 0
 
 
 class PeerGone(PeerError):

@@ -3,7 +3,7 @@
     session = Session.initiator(key, remote_public_key, entropy)    # or Session.responder(key, entropy)
     send(session.bytes_to_send())
     session.receive_data(received)
-    while (message := session.next_message()) is not None: ...
+    while (message := session.next_message()) is not None: ...    # shakes hands first
     send(session.encode(code, payload))
 
 A caller reads little at a time (64 KiB) and drains messages before it reads on: then no more than one frame
@@ -94,18 +94,23 @@ class Session:
         if self._failure is None:
             self._incoming += data
 
-    def next_message(self) -> RawMessage | None:
-        """The next whole message, or None when more bytes are needed; a PeerError ends the session."""
+    def shake_hands(self) -> bool:
+        """Go on with the handshake as far as the bytes reach; whether it is done. A PeerError ends it."""
         if self._failure is not None:
             raise self._failure
         try:
-            if self._frames is None and not self._shake_hands():
-                return None
+            return self._frames is not None or self._finish_handshake()
+        except PeerError as error:
+            raise self._failed(error) from error.__cause__
+
+    def next_message(self) -> RawMessage | None:
+        """The next whole message, or None when more bytes are needed; a PeerError ends the session."""
+        if not self.shake_hands():
+            return None
+        try:
             return self._next_frame()
         except PeerError as error:
-            self._failure = error
-            self._incoming.clear()
-            raise
+            raise self._failed(error) from error.__cause__
 
     def encode(self, code: int, payload: bytes) -> bytes:
         """The bytes of one message; they must reach the wire in the order of these calls."""
@@ -113,9 +118,14 @@ class Session:
         body = bytes(cramjam.snappy.compress_raw(payload)) if self._snappy else payload
         return self._frames.encode(rlp.encode_uint(code) + body)
 
+    def _failed(self, error: PeerError) -> PeerError:
+        self._failure = error
+        self._incoming.clear()
+        return error
+
     # --- handshake
 
-    def _shake_hands(self) -> bool:
+    def _finish_handshake(self) -> bool:
         packet = self._next_packet()
         if packet is None:
             return False
