@@ -76,9 +76,10 @@ class Importer:
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.statistics = ImportStatistics()
+        self.known_sender = known_sender
+        """Where senders are found that somebody has recovered already; the pool, once there is one."""
         self._ledger = ledger
         self._reader = reader
-        self._known_sender = known_sender
         self._unix_time = unix_time
         self._lock = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
@@ -132,7 +133,7 @@ class Importer:
     async def _take(self, blocks: Sequence[Block]) -> ImportResult:
         for block in blocks:
             for tx in block.transactions:
-                sender = self._known_sender(tx.hash)
+                sender = self.known_sender(tx.hash)
                 if sender is not None:
                     tx.remember_sender(sender)
         async with self._lock:

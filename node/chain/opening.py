@@ -21,6 +21,7 @@ from node.primitives.ids import Address, Hash32
 from node.state.store import StateStore
 from node.storage import blocks
 from node.storage.kv import KeyValue
+from node.storage.migrations import migrate
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def open_chain(
     May take seconds after a crash, so call it in a worker thread. ConfigError when the database belongs to
     another genesis or to other rules; StorageError when it does not hold together.
     """
+    for line in migrate(kv):
+        log.info(line)
     state = StateStore(kv, settings)
     genesis = open_genesis(kv, state, spec)
     head_ref = blocks.read_head(kv)
