@@ -3,11 +3,15 @@
 LevelDB promises that a batch is atomic and that a synced one survives power loss. What this module adds:
 - every block read is checked against its checksum, and damage is a StorageError that names the place;
 - a directory that lost its CURRENT file is refused (LevelDB would start an empty database over the remains);
+- a log whose last record was torn by a power failure is cut there, and that is told (`notices`);
+- synced writes are counted beside the database, and one that lost its end is refused (`witness`);
 - after a write that failed, no other is tried: LevelDB's log may end in half a record, and what would be
   written behind it could be lost;
 - a thread that is still reading holds `close` up, because LevelDB frees its memory under it otherwise.
 """
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +24,9 @@ import plyvel
 from node.config.settings import MIB, StorageSettings
 from node.primitives.errors import StorageError
 from node.storage.kv import Batch
+from node.storage.log_tail import torn_at
+from node.storage.schema import SYNCED_KEY
+from node.storage.witness import Witness
 
 BLOOM_BITS: Final = 10
 """Bits per key of the filter that spares a disk read for absent keys: one in a hundred passes wrongly."""
@@ -38,10 +45,13 @@ Result = TypeVar("Result")
 class LevelDB:
     """KeyValue over one LevelDB directory."""
 
-    def __init__(self, path: Path, database: Any) -> None:
+    def __init__(self, path: Path, database: Any, witness: Witness, notices: tuple[str, ...]) -> None:
         """Use `open`."""
+        self.notices = notices
+        """What opening had to put right, in words for the log."""
         self._path = path
         self._database = database
+        self._witness = witness
         self._reading: set[object] = set()
         self._closed = False
         self._failure: str | None = None
@@ -55,20 +65,16 @@ class LevelDB:
         _check_whole(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            database = plyvel.DB(
-                str(path),
-                create_if_missing=not (path / "CURRENT").exists(),
-                paranoid_checks=True,
-                compression=None,
-                bloom_filter_bits=BLOOM_BITS,
-                lru_cache_size=settings.block_cache_bytes,
-                write_buffer_size=settings.write_buffer_bytes,
-                max_file_size=TABLE_BYTES,
-                max_open_files=OPEN_FILES_MAX,
-            )
+            try:
+                return cls(path, *_opened(path, settings), ())
+            except plyvel.CorruptionError:
+                torn = _torn_log(path)
+                if torn is None:
+                    raise
+            with torn:
+                return cls(path, *_opened(path, settings), (torn.notice,))
         except (plyvel.Error, OSError) as error:
             raise StorageError(_opening_problem(path, error)) from error
-        return cls(path, database)
 
     def get(self, key: bytes) -> bytes | None:
         """See Reader."""
@@ -96,6 +102,8 @@ class LevelDB:
 
     def close(self) -> None:
         """Wait for reading threads, then release the directory. StorageError when a thread does not end."""
+        if self._closed:
+            return
         self._closed = True
         deadline = time.monotonic() + CLOSE_WAIT_S
         while self._reading:
@@ -103,6 +111,7 @@ class LevelDB:
                 raise StorageError(f"{self._path}: a thread is still reading after {CLOSE_WAIT_S:g} s")
             time.sleep(0.001)
         self._database.close()
+        self._witness.close()
 
     def _write(self, batch: Batch, sync: bool) -> None:
         with self._database.write_batch(sync=sync) as rows:
@@ -112,6 +121,10 @@ class LevelDB:
                     delete(key)
                 else:
                     put(key, value)
+            if sync:
+                put(SYNCED_KEY, (self._witness.count + 1).to_bytes(8, "big"))
+        if sync:
+            self._witness.advance()
 
     def _row(self, source: Any, key: bytes) -> bytes | None:
         # _guarded, written out: this is the hottest call of the node.
@@ -177,6 +190,59 @@ class LevelSnapshot:
     def close(self) -> None:
         """See Snapshot."""
         self._source.close()
+
+
+class _TornLog:
+    """A log that is tried without its torn end; put back as it was if that does not help."""
+
+    def __init__(self, file: Path, end: int) -> None:
+        self.notice = (
+            f"{file}: the last write was torn {end} bytes into the log and has been cut off; it was never "
+            f"confirmed to anyone. The file as it was is {file.name}.torn"
+        )
+        self._file, self._end = file, end
+        self._original = file.with_name(file.name + ".torn")
+
+    def __enter__(self) -> None:
+        shutil.copy2(self._file, self._original)
+        os.truncate(self._file, self._end)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.copy2(self._original, self._file)
+
+
+def _torn_log(path: Path) -> _TornLog | None:
+    """The newest log or manifest, when its end was torn: only there can power failures leave half a write."""
+    for pattern in ("*.log", "MANIFEST-*"):
+        newest = max(
+            path.glob(pattern), key=lambda file: int("".join(filter(str.isdigit, file.name))), default=None
+        )
+        end = None if newest is None else torn_at(newest.read_bytes())
+        if newest is not None and end is not None:
+            return _TornLog(newest, end)
+    return None
+
+
+def _opened(path: Path, settings: StorageSettings) -> tuple[Any, Witness]:
+    database = plyvel.DB(
+        str(path),
+        create_if_missing=not (path / "CURRENT").exists(),
+        paranoid_checks=True,
+        compression=None,
+        bloom_filter_bits=BLOOM_BITS,
+        lru_cache_size=settings.block_cache_bytes,
+        write_buffer_size=settings.write_buffer_bytes,
+        max_file_size=TABLE_BYTES,
+        max_open_files=OPEN_FILES_MAX,
+    )
+    try:
+        witness = Witness(path)
+        witness.check(path, int.from_bytes(database.get(SYNCED_KEY, b"", verify_checksums=True), "big"))
+    except BaseException:
+        database.close()
+        raise
+    return database, witness
 
 
 def _take(rows: Iterator[tuple[bytes, bytes]], count: int) -> list[tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
 """What consensus must find again after a restart: engine states by block, and the operator's proposals.
 
-The rows of the signing guard (`g`) are written and read by node.signing.guard, which alone knows what they mean.
+The rows of the signing guard (`g`) are node.signing.guard's own, which alone knows what they mean.
 """
 
 from collections.abc import Sequence
