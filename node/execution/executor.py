@@ -140,6 +140,16 @@ class StepTracer(Protocol):
     and `on_exit` all the gas it paid for: intrinsic gas included, refund deducted.
     """
 
+    @property
+    def wants_steps(self) -> bool:
+        """False: on_step is never called, and execution is nearly as fast as without a tracer."""
+        ...
+
+    @property
+    def wants_memory(self) -> bool:
+        """False: on_step gets no memory; copying it is what makes tracing slow."""
+        ...
+
     def on_step(
         self,
         *,
@@ -151,9 +161,11 @@ class StepTracer(Protocol):
         stack: Sequence[int],
         memory: bytes,
         storage_change: tuple[int, int] | None,
+        return_data: bytes,
+        refund: int,
         error: str | None,
     ) -> None:
-        """One instruction: stack and memory as before it ran, `gas_cost` and `error` as known after it.
+        """One instruction: what the machine held before it ran, `gas_cost` and `error` as known after it.
 
         An instruction that opens a frame is seen before that frame's first. As geth counts, the cost of a
         CALL includes the gas it hands on, that of a CREATE does not. `storage_change` is the slot and value

@@ -1,0 +1,1 @@
+"""What the tests of execution share: official state tests through the executor port, and small worlds."""
