@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -28,7 +29,7 @@ from node.primitives.block import Block
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
 
-RUN_BLOCKS_PER_WRITE: Final = 64
+RUN_BLOCKS_PER_WRITE: Final = 32
 RUN_BYTES_PER_WRITE: Final = 8 * MIB
 """Of encoded transactions, between two synced writes while catching up: bounds memory."""
 FUTURE_WAIT_S_MAX: Final = 5.0
@@ -120,7 +121,7 @@ class Importer:
         while True:
             try:
                 async with self._lock:
-                    await self._in_worker(lambda: self._ledger.verify_headers(headers, self._unix_time()))
+                    await self._in_worker(partial(self._ledger.verify_headers, headers, self._unix_time()))
                 return
             except FutureBlock as error:
                 if error.ahead_s > FUTURE_WAIT_S_MAX:

@@ -19,6 +19,7 @@ from consensus.clique.extra_data import seal_hash, sealed, unsealed
 from consensus.clique.rules import IN_TURN, NONCE_AUTHORISE, NONCE_DROP, OUT_OF_TURN, CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
 from consensus.effects import BuildBlock
+from node.chain.execution import BuiltBlock
 from node.chain.genesis_json import parse_genesis
 from node.chain.opening import Chain, open_chain
 from node.config.settings import ProductionSettings, StorageSettings
@@ -114,6 +115,8 @@ class ChainMaker:
         self.settings = settings or StorageSettings()
         self.executor = executor or PyEvmExecutor()
         self.rules = CliqueRules(self.spec.engine)
+        self.built: BuiltBlock | None = None
+        """What the last block was before it was sealed."""
         self.chain = self.open(kv)
         self.reader = self.chain.reader
 
@@ -182,7 +185,7 @@ class ChainMaker:
         builder = BlockBuilder(self.reader, self.chain.state, self.executor, settings)
         progress = builder.begin(request)
         progress.fill(Offer(transactions), lambda: False)
-        built = progress.finish()
+        self.built = built = progress.finish()
         assert len(built.block.transactions) == len(transactions), "a transaction does not fit into the block"
         return seal(built.block, key)
 
