@@ -1,0 +1,126 @@
+"""`phoenix inspect`: look into the database of a stopped node."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from node.cli.output import Commands, add_command, add_json_flag, show
+from node.primitives.errors import ConfigError, StorageError
+from node.primitives.ids import Address, hex_of
+
+if TYPE_CHECKING:
+    from node.primitives.block import Header
+    from node.storage.kv import KeyValue, Reader
+
+EXAMPLES: Final = """\
+  phoenix inspect --data-dir data/
+  phoenix inspect --data-dir data/ --json
+  phoenix inspect --data-dir data/ --count        also count rows, which reads the whole database
+"""
+TABLES: Final = {
+    b"h": "headers", b"b": "bodies", b"r": "receipts", b"c": "canonical blocks", b"x": "transactions",
+    b"a": "accounts", b"s": "storage slots", b"k": "contract codes", b"A": "account trie nodes",
+    b"S": "storage trie nodes", b"u": "before-images", b"e": "engine states",
+}  # fmt: skip
+
+
+def add_to(commands: Commands) -> None:
+    """The command's line."""
+    text = "Show head, genesis, signers and signatures of a stopped node's database; nothing is changed."
+    parser = add_command(commands, "inspect", text, EXAMPLES)
+    parser.add_argument("--data-dir", type=Path, required=True, help="the node's data directory")
+    parser.add_argument("--count", action="store_true", help="count the rows of each table")
+    add_json_flag(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Open the database and print what it holds."""
+    from node.config.data_dir import database_path
+    from node.config.settings import StorageSettings
+    from node.storage.leveldb import LevelDB
+
+    path = database_path(args.data_dir)
+    if not path.is_dir() or not any(path.iterdir()):
+        # LevelDB would make an empty one.
+        raise ConfigError([f"no database in {args.data_dir}; `phoenix init` makes one"])
+    kv = LevelDB.open(path, StorageSettings())
+    try:
+        result = describe(kv)
+        if args.count:
+            result["rows"] = [{"count": count, "table": table} for table, count in count_rows(kv).items()]
+    finally:
+        kv.close()
+    show(result, as_json=args.json)
+
+
+def describe(kv: "KeyValue") -> dict[str, Any]:
+    """What the database says of itself; StorageError where something is missing that it must hold."""
+    from node.storage import blocks
+    from node.storage.locks import read_proposals
+    from node.storage.migrations import read_version
+
+    genesis_hash, head, rules = blocks.read_genesis_hash(kv), blocks.read_head(kv), blocks.read_rules(kv)
+    if genesis_hash is None or head is None or rules is None:
+        raise StorageError("the database holds no chain: genesis, head or rules are missing")
+    header = blocks.read_header(kv, head.hash)
+    if header is None:
+        raise StorageError(f"the head {head} is missing from the database")
+    stated = json.loads(rules)
+    signers = _signers(kv, stated, header)
+    return {
+        "schema_version": read_version(kv),
+        "chain_id": stated["chainId"],
+        "genesis_hash": hex_of(genesis_hash),
+        "head_number": head.number,
+        "head_hash": hex_of(head.hash),
+        "head_time": datetime.fromtimestamp(header.timestamp, UTC).isoformat(),
+        "total_difficulty": blocks.read_total_difficulty(kv, head.hash),
+        "state_root": hex_of(header.state_root),
+        "signers": [hex_of(address) for address in signers],
+        "proposals": [f"{hex_of(who)} {'in' if vote else 'out'}" for who, vote in read_proposals(kv)],
+        "last_signed": _last_signed(kv, stated["chainId"], signers),
+    }
+
+
+def count_rows(kv: "Reader") -> dict[str, int]:
+    """Rows by table."""
+    counted = Counter(key[:1] for key, _ in kv.iterate(b"", None))
+    return {name: counted[letter] for letter, name in TABLES.items()}
+
+
+def _signers(kv: "Reader", rules: dict[str, Any], head: "Header") -> tuple[Address, ...]:
+    """Who may sign after the head, ascending."""
+    from consensus.clique.rules import CliqueRules
+    from node.chain.engine_states import EngineStates
+    from node.primitives.chain_spec import CliqueSpec
+    from node.storage import blocks
+
+    genesis_hash = blocks.read_genesis_hash(kv)
+    genesis = None if genesis_hash is None else blocks.read_header(kv, genesis_hash)
+    if genesis is None:
+        raise StorageError("the genesis header is missing from the database")
+    spec = CliqueSpec(rules["clique.period"], rules["clique.epoch"])
+    states = EngineStates(CliqueRules(spec), kv, genesis, spec.epoch_blocks)
+    state = states.after(head, lambda block_hash: blocks.read_header(kv, block_hash))
+    return states.rules.validators(state)
+
+
+def _last_signed(kv: "KeyValue", chain_id: int, signers: Sequence[Address]) -> list[dict[str, object]]:
+    """The guard's watermarks: what each signer's key last signed with this database."""
+    from node.signing.guard import DIGEST_OF, Guard
+
+    found: list[dict[str, object]] = []
+    for address in signers:
+        for kind in DIGEST_OF:
+            record = Guard(kv, address, chain_id).last(kind)
+            if record is not None:
+                digest = hex_of(record.digest)
+                found.append(
+                    {"address": hex_of(address), "kind": kind, "height": record.height, "digest": digest}
+                )
+    return found

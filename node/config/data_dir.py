@@ -1,0 +1,24 @@
+"""What lies where in a node's data directory. Its owner is the node; nothing else writes there while it runs.
+
+data/
+  database/          LevelDB: blocks, state, guard of the signing key
+  nodekey            the identity on the network (unless node_key names another file), mode 0600
+  transactions.rlp   journal of local transactions
+"""
+
+from pathlib import Path
+
+
+def database_path(data_dir: Path) -> Path:
+    """The LevelDB directory."""
+    return data_dir / "database"
+
+
+def node_key_path(data_dir: Path) -> Path:
+    """Where the node's identity is made when the settings name none."""
+    return data_dir / "nodekey"
+
+
+def journal_path(data_dir: Path) -> Path:
+    """Transactions of our own clients that are in no block yet."""
+    return data_dir / "transactions.rlp"
