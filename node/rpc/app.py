@@ -143,6 +143,8 @@ class Dispatcher:
             arguments = bind(method.params, call.params) if method.params or call.params else []
             if method.where is Where.LOOP:
                 result = method.handler(*arguments)
+            elif method.light is not None and method.light(*arguments):
+                result = method.handler(_never, *arguments)
             else:
                 result = await self._run(method, arguments, session, deadline)
         except RpcError as refused:
@@ -216,6 +218,11 @@ class _Deadline:
         if self._at is None:
             self._at = trio.current_time() + self.timeout_s
         return self._at
+
+
+def _never() -> bool:
+    """What the loop does at once is not interrupted."""
+    return False
 
 
 def _work_and_encode(handler: Callable[..., Json], interrupted: Interrupted, arguments: list[Any]) -> Json:

@@ -15,7 +15,7 @@ different signers, because a signer must sit out N//2 blocks after one of its ow
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from node.primitives.block import Header
 from node.primitives.ids import BlockNumber, Hash32, hex_of
@@ -73,6 +73,16 @@ def read_block_id(value: Any) -> BlockId:
     if isinstance(value, str) and len(value) == 66:
         return ByHash(read_hash(value))
     return read_number_or_tag(value)
+
+
+LIGHT_GAS: Final = 500_000
+"""A block that used no more holds a few dozen transactions at most: decoded in about a millisecond."""
+
+
+def is_light(chain: ChainBackend, block: BlockId) -> bool:
+    """Whether reading this block is so little work that the event loop can do it."""
+    header = find_header(chain, block)
+    return header is None or header.gas_used <= LIGHT_GAS
 
 
 def find_header(chain: ChainBackend, block: BlockId) -> Header | None:

@@ -31,6 +31,11 @@ class Method:
     handler: Callable[..., Any]
     params: tuple[Param, ...] = ()
     where: Where = Where.LOOP
+    light: Callable[..., bool] | None = None
+    """For READ: whether these arguments make so little work that the loop does it at once, as most do.
+
+    A thread costs ten times what a small answer costs. Called with the arguments, on the loop.
+    """
 
     @property
     def namespace(self) -> str:

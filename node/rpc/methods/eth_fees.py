@@ -20,8 +20,8 @@ def methods(backend: Backend) -> list[Method]:
     eth = _Fees(backend)
     history = (Param(read_count), Param(read_number_or_tag), Param(_read_percentiles, ()))
     return [
-        Method("eth_gasPrice", eth.gas_price, (), Where.READ),
-        Method("eth_maxPriorityFeePerGas", eth.priority_fee, (), Where.READ),
+        Method("eth_gasPrice", eth.gas_price, (), Where.READ, eth.remembers),
+        Method("eth_maxPriorityFeePerGas", eth.priority_fee, (), Where.READ, eth.remembers),
         Method("eth_baseFee", eth.base_fee),
         Method("eth_feeHistory", eth.history, history, Where.READ),
     ]
@@ -33,6 +33,10 @@ class _Fees:
         self._minimum = backend.pool.minimum_priority_fee if backend.pool else 0
         self._suggestion: tuple[Hash32, int] | None = None
         """The suggestion at a head; made once per head."""
+
+    def remembers(self) -> bool:
+        """Whether this head's suggestion has been made."""
+        return self._suggestion is not None and self._suggestion[0] == self._chain.head.hash
 
     def gas_price(self, interrupted: Interrupted) -> Json:
         return hex(self._suggest(interrupted) + (self._chain.next_base_fee(self._chain.head) or 0))

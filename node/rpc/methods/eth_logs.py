@@ -5,6 +5,7 @@ from typing import Any
 from node.config.settings import RpcSettings
 from node.execution.executor import Interrupted
 from node.rpc.backend import Backend
+from node.rpc.blocks import ByHash, Tag, is_light
 from node.rpc.filters import Filters
 from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
 from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_criteria, read_log_filter
@@ -28,7 +29,7 @@ def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[M
     wanted, key = (Param(read_log_filter),), (Param(read_text),)
     subscription = (Param(read_text), Param(_read_subscription, None))
     return [
-        Method("eth_getLogs", eth.find, wanted, Where.READ),
+        Method("eth_getLogs", eth.find, wanted, Where.READ, eth.is_light),
         Method("eth_newFilter", eth.new_filter, wanted),
         Method("eth_newBlockFilter", lambda: filters.install(Kind.BLOCK_HASHES)),
         Method("eth_newPendingTransactionFilter", eth.new_pending_filter, (Param(read_bool, False),)),
@@ -46,6 +47,13 @@ class _Logs:
         self._has_pool = backend.pool is not None
         self._filters = filters
         self._limits = LogLimits(settings.logs_range_blocks_max, settings.logs_results_max)
+
+    def is_light(self, wanted: LogFilter) -> bool:
+        """Whether it is one small block that is looked through."""
+        if wanted.block_hash is not None:
+            return is_light(self._chain, ByHash(wanted.block_hash))
+        start, stop = wanted.start or Tag.LATEST, wanted.stop or Tag.LATEST
+        return start == stop and is_light(self._chain, start)
 
     def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
         return [log.json() for log in find_logs(self._chain, wanted, self._limits, interrupted)]

@@ -6,6 +6,7 @@ from node.primitives.errors import ChainError
 from node.primitives.ids import Hash32, hex_of
 from node.primitives.transaction import Transaction, decode_transaction
 from node.rpc.backend import Backend, ChainBackend, PoolBackend
+from node.rpc.blocks import ByHash, is_light
 from node.rpc.encoding import receipt_json, transaction_json
 from node.rpc.jsonrpc import Json, RpcError
 from node.rpc.method import Method, Where
@@ -16,10 +17,15 @@ def methods(backend: Backend) -> list[Method]:
     """getTransactionByHash, getRawTransactionByHash, getTransactionReceipt, sendRawTransaction."""
     eth = _Transactions(backend.chain, backend.pool)
     by_hash = (Param(read_hash),)
+
+    def light(tx_hash: Hash32) -> bool:
+        place = backend.chain.transaction_place(tx_hash)
+        return place is None or is_light(backend.chain, ByHash(place.block_hash))
+
     table = [
-        Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ),
-        Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ),
-        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ),
+        Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ, light),
+        Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ, light),
+        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light),
     ]
     if backend.pool is not None:
         table.append(Method("eth_sendRawTransaction", eth.send, (Param(read_data),), Where.TASK))
