@@ -4,7 +4,7 @@ Blocks of all branches lie side by side; only the canonical rows (number -> hash
 when the chain reorganises. `None` means "not there"; a row that cannot be read back is a StorageError.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from node.primitives.errors import ChainError, StorageError
 from node.primitives.ids import BlockNumber, Hash32
 from node.primitives.receipt import Receipt, decode_receipt_item, receipt_body_item
 from node.storage import schema
-from node.storage.kv import Batch, Reader
+from node.storage.kv import Batch, Reader, prefix_stop
 
 Value = TypeVar("Value")
 
@@ -71,6 +71,13 @@ def delete_block(batch: Batch, ref: BlockRef) -> None:
         schema.total_difficulty_key(number, block_hash),
     ):
         batch.delete(key)
+
+
+def read_refs(kv: Reader, first: BlockNumber) -> Iterator[BlockRef]:
+    """All blocks of all branches with this number or a higher one, ascending by number."""
+    for key, _ in kv.iterate(b"h" + schema.number_bytes(first), prefix_stop(b"h")):
+        number = int.from_bytes(key[1 : 1 + schema.NUMBER_BYTES], "big")
+        yield BlockRef(number, Hash32(key[1 + schema.NUMBER_BYTES :]))
 
 
 def read_number(kv: Reader, block_hash: Hash32) -> BlockNumber | None:
