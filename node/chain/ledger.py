@@ -13,7 +13,7 @@ reorganisation) stand on the losing branch. `ensure_state` repairs both: unwind 
 execute forward from the blocks on disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,8 @@ from node.storage.kv import Batch, KeyValue
 BAD_BLOCKS_REMEMBERED: Final = 1_024
 REPLAY_BLOCKS_PER_WRITE: Final = 64
 """How many blocks are executed or unwound between two writes when the state is moved far."""
+RESUME_BLOCKS: Final = 1_024
+"""How far below the head a better branch may end that is looked for at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,31 @@ class Ledger:
                     best = candidate
         except (InvalidBlock, UnknownParent) as error:
             failure = error
+        return self._settle(best.ref, failure)
+
+    def resume(self) -> Taken:
+        """Bring the state up to the durable head, then the head up to the best block that is stored.
+
+        A crash in the middle of a deep reorganisation may leave a better branch that nobody sends again.
+        """
+        self.ensure_state(self._head)
+        best = self._candidate(self._head)
+        for ref in rows.read_refs(self._kv, max(0, self._head.number - RESUME_BLOCKS)):
+            header = self._header_of(ref.hash)
+            if header is None or self._total_difficulty(ref.hash) < best.total_difficulty:
+                continue
+            candidate = self._candidate(header)
+            if better(candidate, best, self._spec.engine.fork_choice):
+                best = candidate
+        return self._settle(best.ref, None)
+
+    def _settle(self, tip: BlockRef, failure: ChainError | None) -> Taken:
+        """Commit with `tip` as the head; with the old one when the branch of `tip` cannot be executed."""
         try:
-            change = self._commit(best.ref)
+            change = self._commit(tip)
         except (InvalidBlock, BranchTooOld) as error:
             failure = error
-            self._forget_bad(best.ref)
+            self._forget_bad(tip)
             self.ensure_state(self._head)
             change = self._commit(self._head.ref)
         return Taken(change, failure)
@@ -223,11 +245,10 @@ class Ledger:
         new_head = self._header_of(tip.hash)
         assert new_head is not None
         way = route(self._head, new_head, self._header_of)
-        late: dict[Hash32, tuple[Receipt, ...]] = {}
         if not self._is_live(new_head):
             self._write_unexecuted()
-            late = self.ensure_state(new_head)
-        change = self._change(way, late) if way.added else None
+            self.ensure_state(new_head)
+        change = self._change(way) if way.added else None
         if change is None and not self._pending:
             return None
         batch = Batch()
@@ -235,8 +256,6 @@ class Ledger:
             self._put_block(batch, pending)
         if change is not None:
             self._put_canonical(batch, change)
-            for block_hash, receipts in late.items():
-                rows.put_receipts(batch, self._ref_of(block_hash), receipts)
         base = self._state.overdue(tip.hash)
         if base is not None:
             self._state.flatten(batch, base)
@@ -268,15 +287,15 @@ class Ledger:
             rows.put_canonical(batch, come.block)
         rows.put_head(batch, change.head.ref)
 
-    def _change(self, way: Route, late: Mapping[Hash32, tuple[Receipt, ...]]) -> HeadChanged:
+    def _change(self, way: Route) -> HeadChanged:
         return HeadChanged(
-            tuple(self._executed(header, late) for header in way.removed),
-            tuple(self._executed(header, late) for header in way.added),
+            tuple(map(self._executed, way.removed)),
+            tuple(map(self._executed, way.added)),
         )
 
-    def _executed(self, header: Header, late: Mapping[Hash32, tuple[Receipt, ...]]) -> ExecutedBlock:
+    def _executed(self, header: Header) -> ExecutedBlock:
         pending = self._pending.get(header.hash)
-        receipts = late.get(header.hash, pending.receipts if pending else None)
+        receipts = pending.receipts if pending else None
         if receipts is None:
             receipts = self._reader.receipts(header.hash)
         if receipts is None:
@@ -292,13 +311,12 @@ class Ledger:
 
     # --- where the durable state stands
 
-    def ensure_state(self, target: Header) -> dict[Hash32, tuple[Receipt, ...]]:
+    def ensure_state(self, target: Header) -> None:
         """Make the state after `target` readable: unwind the base if it is on another branch, then execute.
 
-        The receipts of the blocks that were executed. InvalidBlock when one of them is, BranchTooOld when the
-        way leads through state that is not kept.
+        All blocks on the way must be on disk. InvalidBlock when one of them is, BranchTooOld when the way
+        leads through state that is not kept.
         """
-        receipts: dict[Hash32, tuple[Receipt, ...]] = {}
         way: list[Header] = []
         header = target
         while not self._is_live(header):
@@ -307,11 +325,23 @@ class Ledger:
             else:
                 way.append(header)
                 header = parent_of(header, self._header_of)
-        for count, header in enumerate(reversed(way), start=1):
-            receipts[header.hash] = self._execute(self._block_of(header))
-            if count % REPLAY_BLOCKS_PER_WRITE == 0:
-                self._move_base(header)
-        return receipts
+        while way:
+            part, way = way[-REPLAY_BLOCKS_PER_WRITE:], way[:-REPLAY_BLOCKS_PER_WRITE]
+            self._execute_stored(reversed(part))
+            if way:
+                self._move_base(part[0])
+
+    def _execute_stored(self, headers: Iterable[Header]) -> None:
+        """Execute blocks from disk; those that succeed keep their receipts, even if a later one fails."""
+        batch = Batch()
+        try:
+            for header in headers:
+                receipts = self._execute(self._block_of(header))
+                if self._reader.receipts(header.hash) is None:
+                    rows.put_receipts(batch, header.ref, receipts)
+        finally:
+            # Not synced: a crash loses at most what executing again would write again.
+            self._kv.write(batch, sync=False)
 
     def _unwind(self, header: Header) -> None:
         """Move the base back to its last common ancestor with `header`."""
@@ -362,11 +392,6 @@ class Ledger:
     def _header_of(self, block_hash: Hash32) -> Header | None:
         pending = self._pending.get(block_hash)
         return self._reader.header(block_hash) if pending is None else pending.block.header
-
-    def _ref_of(self, block_hash: Hash32) -> BlockRef:
-        header = self._header_of(block_hash)
-        assert header is not None
-        return header.ref
 
     def _block_of(self, header: Header) -> Block:
         pending = self._pending.get(header.hash)

@@ -76,8 +76,10 @@ def open_chain(
     if state.base != head.ref:
         log.info("durable state is of block %s, the head is %s: catching up", state.base, head.ref)
     try:
-        ledger.ensure_state(head)
+        resumed = ledger.resume()
     except (InvalidBlock, BranchTooOld) as error:
         raise StorageError(f"the state cannot be brought up to the head {head.ref}: {error}") from error
+    if resumed.change is not None:
+        reader.move_head(resumed.change.head.header)
     importer = Importer(ledger, reader, known_sender=known_sender, unix_time=unix_time)
     return Chain(reader, importer, state, ledger)
