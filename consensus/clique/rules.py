@@ -27,8 +27,9 @@ class CliqueRules:
     Pure but for a bounded memory of recovered authors, which shows in speed alone.
     """
 
-    def __init__(self, spec: CliqueSpec) -> None:
+    def __init__(self, spec: CliqueSpec, authors_remembered: int = AUTHORS_REMEMBERED) -> None:
         self._spec = spec
+        self._authors_remembered = authors_remembered
         # Two generations instead of a strict order of use: no lock, and nothing is ever searched for.
         self._authors: dict[Hash32, Address] = {}
         self._older_authors: dict[Hash32, Address] = {}
@@ -61,7 +62,7 @@ class CliqueRules:
         author = self._authors.get(key) or self._older_authors.get(key)
         if author is None:
             author = recover_author(header)
-            if len(self._authors) >= AUTHORS_REMEMBERED:
+            if len(self._authors) >= self._authors_remembered:
                 self._older_authors, self._authors = self._authors, {}
             self._authors[key] = author
         return author

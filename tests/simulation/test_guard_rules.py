@@ -2,9 +2,9 @@
 
 The argument: under the total order all nodes that know the same blocks have the same head. On one branch the
 window keeps at most floor(N / 2) signers from the next block. So of floor(N / 2) + 1 signers that are up, one
-may always make it, unless its own guard forbids it. A guard by total difficulty never does: a node builds only
-on its best branch, which is no lighter than the last block it signed, and every block adds difficulty. A guard
-by height may: the better branch can have fewer blocks.
+may always make it, unless its own guard forbids it. A guard by total difficulty never does: a node builds on
+its best branch only, which is no lighter than the last block it signed, and every block adds difficulty. A
+guard by height may: the better branch can have fewer blocks.
 """
 
 from node.primitives.chain_spec import ForkChoice
@@ -16,8 +16,8 @@ from tests.simulation.test_deadlocks import halted_heads
 def three_of_four_after_a_fork(guard: GuardRule) -> Cluster:
     """B sealed 5 in turn; C and D, who did not see it, sealed 5 and 6. C is lost, all others meet again.
 
-    Both branches weigh the same, so that B's wins with fewer blocks. On it A and B have signed recently, D has
-    not; but D has signed a block 6 already.
+    Both branches weigh the same, so that B's wins with fewer blocks. On it A and B have signed recently, D
+    has not; but D has signed a block 6 already.
     """
     cluster = Cluster(Options(signers=4, fork_choice=ForkChoice.TOTAL_ORDER, guard=guard), seed=1)
     cluster.preload("BCDA", {"AB": "B", "CD": "CD"})
