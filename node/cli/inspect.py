@@ -14,7 +14,7 @@ from node.primitives.ids import Address, hex_of
 
 if TYPE_CHECKING:
     from node.primitives.block import Header
-    from node.storage.kv import KeyValue, Reader
+    from node.storage.kv import Reader
 
 EXAMPLES: Final = """\
   phoenix inspect --data-dir data/
@@ -40,7 +40,7 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Open the database and print what it holds."""
-    from node.config.data_dir import database_path
+    from node.config.data_dir import database_path, guard_path
     from node.config.settings import StorageSettings
     from node.storage.leveldb import LevelDB
 
@@ -55,10 +55,11 @@ def run(args: argparse.Namespace) -> None:
             result["rows"] = [{"count": count, "table": table} for table, count in count_rows(kv).items()]
     finally:
         kv.close()
+    result["last_signed"] = _last_signed(guard_path(args.data_dir), result["chain_id"], result["signers"])
     show(result, as_json=args.json)
 
 
-def describe(kv: "KeyValue") -> dict[str, Any]:
+def describe(kv: "Reader") -> dict[str, Any]:
     """What the database says of itself; StorageError where something is missing that it must hold."""
     from node.storage import blocks
     from node.storage.locks import read_proposals
@@ -71,7 +72,6 @@ def describe(kv: "KeyValue") -> dict[str, Any]:
     if header is None:
         raise StorageError(f"the head {head} is missing from the database")
     stated = json.loads(rules)
-    signers = _signers(kv, stated, header)
     return {
         "schema_version": read_version(kv),
         "chain_id": stated["chainId"],
@@ -81,9 +81,8 @@ def describe(kv: "KeyValue") -> dict[str, Any]:
         "head_time": datetime.fromtimestamp(header.timestamp, UTC).isoformat(),
         "total_difficulty": blocks.read_total_difficulty(kv, head.hash),
         "state_root": hex_of(header.state_root),
-        "signers": [hex_of(address) for address in signers],
+        "signers": [hex_of(address) for address in _signers(kv, stated, header)],
         "proposals": [f"{hex_of(who)} {'in' if vote else 'out'}" for who, vote in read_proposals(kv)],
-        "last_signed": _last_signed(kv, stated["chainId"], signers),
     }
 
 
@@ -110,17 +109,21 @@ def _signers(kv: "Reader", rules: dict[str, Any], head: "Header") -> tuple[Addre
     return states.rules.validators(state)
 
 
-def _last_signed(kv: "KeyValue", chain_id: int, signers: Sequence[Address]) -> list[dict[str, object]]:
-    """The guard's watermarks: what each signer's key last signed with this database."""
+def _last_signed(path: Path, chain_id: int, signers: Sequence[str]) -> list[dict[str, object]]:
+    """The guard's watermarks: what each signer's key last signed on this machine."""
+    from node.config.settings import StorageSettings
     from node.signing.guard import DIGEST_OF, Guard
+    from node.storage.leveldb import LevelDB
 
-    found: list[dict[str, object]] = []
-    for address in signers:
-        for kind in DIGEST_OF:
-            record = Guard(kv, address, chain_id).last(kind)
-            if record is not None:
-                digest = hex_of(record.digest)
-                found.append(
-                    {"address": hex_of(address), "kind": kind, "height": record.height, "digest": digest}
-                )
-    return found
+    if not path.is_dir():
+        return []  # a node that never was a validator
+    kv = LevelDB.open(path, StorageSettings())
+    try:
+        return [
+            {"address": signer, "kind": kind, "height": last.height, "digest": hex_of(last.digest)}
+            for signer in signers
+            for kind in DIGEST_OF
+            if (last := Guard(kv, Address(bytes.fromhex(signer[2:])), chain_id).last(kind)) is not None
+        ]
+    finally:
+        kv.close()

@@ -1,7 +1,8 @@
 """What lies where in a node's data directory. Its owner is the node; nothing else writes there while it runs.
 
 data/
-  database/          LevelDB: blocks, state, guard of the signing key
+  database/          LevelDB: blocks, state, proposals
+  guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
   nodekey            the identity on the network (unless node_key names another file), mode 0600
   transactions.rlp   journal of local transactions
 """
@@ -12,6 +13,11 @@ from pathlib import Path
 def database_path(data_dir: Path) -> Path:
     """The LevelDB directory."""
     return data_dir / "database"
+
+
+def guard_path(data_dir: Path) -> Path:
+    """The LevelDB directory of the signing guard."""
+    return data_dir / "guard"
 
 
 def node_key_path(data_dir: Path) -> Path:

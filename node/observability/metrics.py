@@ -5,7 +5,7 @@ already knows (head, peers, pool) is read when somebody scrapes: `read_at_scrape
 Names follow Prometheus: base units (seconds, bytes), `_total` on counters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -24,57 +24,27 @@ class Metrics:
     def __init__(self, version: str, role: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        Info("phoenix_build", "Which program this is.", registry=self.registry).info(
-            {"version": version, "role": role}
+        build = Info("phoenix_build", "Which program this is.", registry=self.registry)
+        build.info({"version": version, "role": role})
+        self.blocks_imported = self._counter("blocks_imported", "Blocks that became canonical.")
+        self.blocks_sealed = self._counter("blocks_sealed", "Blocks this node sealed.")
+        self.reorganisations = self._counter("reorganisations", "Times canonical blocks were replaced.")
+        self.blocks_unwound = self._counter("blocks_unwound", "Canonical blocks that were replaced.")
+        self.transactions_included = self._counter(
+            "transactions_included", "Transactions in imported blocks."
         )
-        self.blocks_imported = Counter(
-            "phoenix_blocks_imported",
-            "Blocks that became part of the canonical chain.",
-            registry=self.registry,
+        self.gas_used = self._counter("gas_used", "Gas used by imported blocks.")
+        self.peers_dropped = self._counter("peers_dropped", "Sessions this node ended; the log has reasons.")
+        # The method is one that exists, or "unknown": a label is kept for ever.
+        self.rpc_errors = self._counter("rpc_errors", "JSON-RPC errors answered.", "method", "code")
+        self.rpc_seconds = self._histogram(
+            "rpc_request", "Time to answer one JSON-RPC request.", REQUEST_BUCKETS_S, "method"
         )
-        self.blocks_sealed = Counter(
-            "phoenix_blocks_sealed", "Blocks this node sealed.", registry=self.registry
+        self.import_seconds = self._histogram(
+            "block_import", "From a block's arrival at the importer to its commit.", IMPORT_BUCKETS_S
         )
-        self.reorganisations = Counter(
-            "phoenix_reorganisations", "Times canonical blocks were replaced.", registry=self.registry
-        )
-        self.blocks_unwound = Counter(
-            "phoenix_blocks_unwound", "Canonical blocks that were replaced.", registry=self.registry
-        )
-        self.transactions_included = Counter(
-            "phoenix_transactions_included", "Transactions in imported blocks.", registry=self.registry
-        )
-        self.gas_used = Counter("phoenix_gas_used", "Gas used by imported blocks.", registry=self.registry)
-        self.import_seconds = Histogram(
-            "phoenix_block_import_seconds",
-            "From a block's arrival at the importer to its commit.",
-            buckets=IMPORT_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.loop_delay_seconds = Histogram(
-            "phoenix_loop_delay_seconds",
-            "How late a timer of the event loop fired; sealing timers are as late as this.",
-            buckets=DELAY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.rpc_seconds = Histogram(
-            "phoenix_rpc_request_seconds",
-            "Time to answer one JSON-RPC request.",
-            ["method"],  # a method that exists, or "unknown": a label is for ever
-            buckets=REQUEST_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.rpc_errors = Counter(
-            "phoenix_rpc_errors",
-            "JSON-RPC requests answered with an error.",
-            ["method", "code"],
-            registry=self.registry,
-        )
-        self.peers_dropped = Counter(
-            "phoenix_peers_dropped",
-            "Sessions this node ended, by reason.",
-            ["reason"],
-            registry=self.registry,
+        self.loop_delay_seconds = self._histogram(
+            "loop_delay", "How late a timer fired; sealing timers are as late as this.", DELAY_BUCKETS_S
         )
 
     def read_at_scrape(self, name: str, text: str, read: Callable[[], float]) -> None:
@@ -84,3 +54,9 @@ class Metrics:
     def exposition(self) -> bytes:
         """All numbers in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"phoenix_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets_s: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"phoenix_{name}_seconds", text, labels, buckets=buckets_s, registry=self.registry)

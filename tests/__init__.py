@@ -1,0 +1,1 @@
+"""Mirrors the code, one file per module. `python -m tests` is the one entry point; see `__main__`."""

@@ -1,0 +1,1 @@
+"""The map equals the disk; sizes; leftovers: the rules of the house, checked by machine."""
