@@ -1,12 +1,14 @@
-"""The one entry point for every check: `python -m tests fast | full | sim | interop | fuzz | bench | lint`.
+"""The one entry point for every check: `python -m tests SUITE`.
 
     python -m tests fast                 lint, types, import rules, and every quick test      (make test)
-    python -m tests full                 fast, then the tests that take minutes
+    python -m tests long                 the tests that take minutes
+    python -m tests full                 fast, then long
     python -m tests sim --seed 7         replay one simulated history, every line of it
     python -m tests sim                  all simulated histories
     python -m tests interop              other clients; what is not installed is skipped by name
     python -m tests fuzz                 decoders against noise
-    python -m tests fast -- -k pool      what follows -- goes to pytest
+    python -m tests bench                every ratio that is claimed, measured again
+    python -m tests fast -- -k pool      what follows -- goes to pytest (or to each bench)
 
 Every stage runs even when one before it failed; the exit code is 0 when all of them held.
 """
@@ -42,6 +44,11 @@ def pytest(name: str, *arguments: str, limit_s: int) -> Stage:
     return python(name, "pytest", "-q", "-n", WORKERS, "--dist", "loadfile", *arguments, limit_s=limit_s)
 
 
+def bench(path: Path, more: Sequence[str]) -> Stage:
+    """A stage that measures; each prints its own table."""
+    return Stage(path.stem, (sys.executable, str(path), *more), 1800)
+
+
 LINT = (
     python("ruff: rules", "ruff", "check", "."),
     python("ruff: layout", "ruff", "format", "--check", "."),
@@ -53,14 +60,16 @@ LINT = (
 def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
     """What a suite consists of."""
     fast = (*LINT, pytest("fast tests", "-m", "not long and not interop", *more, limit_s=900))
+    long = pytest("long tests", "-m", "long and not interop", *more, limit_s=1800)
     suites = {
         "lint": LINT,
         "fast": fast,
-        "full": (*fast, pytest("long tests", "-m", "long and not interop", *more, limit_s=1800)),
+        "long": (long,),
+        "full": (*fast, long),
         "sim": (pytest("simulation", "tests/simulation", "-m", "", *more, limit_s=1800),),
         "interop": (python("interop", "pytest", "-q", "-m", "interop", *more, limit_s=1200),),
         "fuzz": (pytest("fuzz", "tests/fuzz", "-m", "", *more, limit_s=1200),),
-        "bench": (python("bench", "pytest", "-q", "-s", "tests/bench", "-m", "", *more, limit_s=1800),),
+        "bench": tuple(bench(path, more) for path in sorted((ROOT / "tests" / "bench").glob("[a-z]*.py"))),
     }
     return suites[suite]
 
@@ -101,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", choices=["fast", "full", "sim", "interop", "fuzz", "bench", "lint"])
+    parser.add_argument("suite", choices=["fast", "full", "long", "sim", "interop", "fuzz", "bench", "lint"])
     parser.add_argument("--seed", type=int, help="sim: replay the history of this seed")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     args, more = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]
