@@ -30,8 +30,7 @@ class ExecutionInterrupted(RequestError):
 Interrupted: TypeAlias = Callable[[], bool]
 """Asked now and then during an execution, from its thread; true abandons it with ExecutionInterrupted.
 
-It is asked at every frame and every few thousand jumps, so within milliseconds of ordinary code; one
-precompiled contract is never cut short.
+It is asked at every frame, every thousand jumps and inside the slow precompiled contracts.
 """
 
 

@@ -37,11 +37,13 @@ from eth.vm.forks.tangerine_whistle.opcodes import TANGERINE_WHISTLE_OPCODES
 
 from node.execution.py_evm_faults import InvalidOpcode
 from node.execution.py_evm_frame import Frame, Instruction, Rules
-from node.execution.py_evm_precompiles import modexp
+from node.execution.py_evm_precompiles import blake2f, ecpairing, modexp
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address
 
 _MODEXP: Final = Address(bytes(19) + b"\x05")
+_ECPAIRING: Final = Address(bytes(19) + b"\x08")
+_BLAKE2F: Final = Address(bytes(19) + b"\x09")
 _FIRST_LOG: Final = 0xA0
 _SELFDESTRUCT: Final = 0xFF
 _OPENS_FRAME: Final = frozenset((0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFA))
@@ -91,6 +93,12 @@ def frame_class(fork: Fork) -> type[Frame]:
     contracts: dict[Address, Any] = {Address(bytes(address)): run for address, run in precompiles.items()}
     if fork >= Fork.BYZANTIUM:
         contracts[_MODEXP] = modexp(_modexp_eip_2565 if fork >= Fork.BERLIN else _modexp_eip_198)
+        # EIP-1108 made the second price.
+        contracts[_ECPAIRING] = (
+            ecpairing(45_000, 34_000) if fork >= Fork.ISTANBUL else ecpairing(100_000, 80_000)
+        )
+    if fork >= Fork.ISTANBUL:
+        contracts[_BLAKE2F] = blake2f
     instructions = tuple(_instruction(fork, code, opcodes.get(code)) for code in range(256))
     rules = Rules(fork, instructions, contracts)
     return type(f"{fork.name.title()}Frame", (Frame,), {"rules": rules, "__slots__": ()})

@@ -7,6 +7,7 @@ destroyed accounts go through the same list, so that whatever a failed frame did
 The get_/set_ names are py-evm's StateAPI: its instructions call them. The rest is for our transaction loop.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from node.execution.executor import BlockContext, ExecutionInterrupted, Interrupted
@@ -46,6 +47,7 @@ class PyEvmState:
         """CHAINID reads `chain_id` from it."""
         self.interrupted: Interrupted | None = None
         self._parent = parent
+        self._has_storage: Callable[[Address], bool] | None = getattr(parent, "has_storage", None)
         self._keeps_empty = context.fork < Fork.SPURIOUS_DRAGON
         self._before: dict[Address, Account | None] = {}
         self._accounts: dict[Address, Account | None] = {}
@@ -204,9 +206,17 @@ class PyEvmState:
         self.put(address, Account(nonce, balance, code_hash))
 
     def has_code_or_nonce(self, address: Address) -> bool:
-        """Whether a contract cannot be created here."""
+        """Whether a contract cannot be created here (EIP-684; storage alone counts too, EIP-7610).
+
+        An account with storage alone cannot come to be from Spurious Dragon on, except in a genesis: a view
+        that can hold one says so by a method `has_storage(address)`; others have none.
+        """
         account = self.account(address)
-        return account is not None and (account.nonce != 0 or account.code_hash != EMPTY_HASH)
+        if account is None:
+            return False
+        if account.nonce or account.code_hash != EMPTY_HASH or any(self._slots.get(address, {}).values()):
+            return True
+        return address not in self._wiped and self._has_storage is not None and self._has_storage(address)
 
     def account_exists(self, address: Address) -> bool:
         """Whether there is an account, be it empty."""

@@ -30,6 +30,10 @@ class MemoryView:
         """Code by hash."""
         return b"" if code_hash == EMPTY_HASH else self.codes[code_hash]
 
+    def has_storage(self, address: Address) -> bool:
+        """Whether any slot is set."""
+        return bool(self.slots.get(address))
+
     def put(
         self,
         address: Address,
