@@ -328,6 +328,10 @@ class AdminBackend(Protocol):
         """Stop dialling this peer and let it go."""
         ...
 
+    def set_blocked_peers(self, enode_urls: Sequence[str]) -> None:
+        """Neither dial, admit nor keep these peers; replaces the former list. RequestError for a bad URL."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CliqueVote:

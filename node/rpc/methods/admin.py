@@ -1,23 +1,26 @@
 """admin_: peers, for operators. Off unless the setting rpc.namespaces names it."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from node.primitives.crypto import keccak256
 from node.primitives.ids import hex_of
 from node.rpc.backend import AdminBackend, Backend, PeerReport
 from node.rpc.jsonrpc import Json
 from node.rpc.method import Method
-from node.rpc.params import Param, read_text
+from node.rpc.params import Param, read_list, read_text
 
 
 def methods(backend: Backend, admin: AdminBackend) -> list[Method]:
-    """nodeInfo, peers, addPeer, removePeer."""
+    """nodeInfo, peers, addPeer, removePeer as geth has them; setBlockedPeers is ours."""
     url = (Param(read_text),)
     return [
         Method("admin_nodeInfo", partial(_node_info, backend, admin)),
         Method("admin_peers", lambda: [_peer_json(peer) for peer in admin.peers()]),
         Method("admin_addPeer", partial(_add, admin), url),
         Method("admin_removePeer", partial(_remove, admin), url),
+        Method("admin_setBlockedPeers", partial(_set_blocked, admin), (Param(_read_urls),)),
     ]
 
 
@@ -29,6 +32,15 @@ def _add(admin: AdminBackend, url: str) -> Json:
 def _remove(admin: AdminBackend, url: str) -> Json:
     admin.remove_peer(url)
     return True
+
+
+def _set_blocked(admin: AdminBackend, urls: Sequence[str]) -> Json:
+    admin.set_blocked_peers(urls)
+    return True
+
+
+def _read_urls(value: Any) -> list[str]:
+    return [read_text(item) for item in read_list(value)]
 
 
 def _node_info(backend: Backend, admin: AdminBackend) -> Json:
