@@ -1,1 +1,1 @@
-"""(docstring: why this package exists and the duties of its callers)"""
+"""The Solidity suite and the Python that serves it. Empty until its first contract moves in."""
