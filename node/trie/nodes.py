@@ -24,7 +24,6 @@ EMPTY_ROOT: Final = keccak256(EMPTY)
 _FULL_BRANCH_BYTES: Final = 532
 _FULL_BRANCH_STRIDE: Final = b"\xa0" * 16 + EMPTY
 _FULL_BRANCH: Final = Struct("33s" * 16 + "1s")
-_FULL_BRANCH_PREFIX: Final = b"\xf9\x02\x11"
 
 
 class Short(NamedTuple):
@@ -56,9 +55,10 @@ def encode_extension(nibbles: str, child: bytes) -> bytes:
 def encode_branch(items: Sequence[bytes]) -> bytes:
     """A fork: sixteen references and the RLP of a value."""
     payload = b"".join(items)
-    if len(payload) == _FULL_BRANCH_BYTES - 3:
-        return _FULL_BRANCH_PREFIX + payload
-    return rlp.encode_list((payload,))
+    size = len(payload)
+    if size > 0xFF:
+        return b"\xf9" + size.to_bytes(2, "big") + payload
+    return (bytes((0xF8, size)) if size > 55 else bytes((0xC0 + size,))) + payload
 
 
 def reference(encoded: bytes) -> bytes:
@@ -71,14 +71,18 @@ def decode_node(encoded: bytes) -> Branch | Short:
     # Near the root of a large trie every branch is full; its layout is fixed.
     if len(encoded) == _FULL_BRANCH_BYTES and encoded[3::33] == _FULL_BRANCH_STRIDE:
         return list(_FULL_BRANCH.unpack_from(encoded, 3))
-    items = _split(encoded)
+    start = _payload_start(encoded)
+    # What begins a branch is 0x80, 0xa0 or a list; anything else is the path of a leaf or an extension.
+    if start < len(encoded) and encoded[start] != 0x80 and encoded[start] < 0xA0:
+        return _short(encoded, start)
+    items = _split(encoded, start)
     if len(items) == 17:
         if items[16][0] >= 0xC0:
             raise RlpError("a branch whose value is a list")
         return items
     if len(items) != 2:
         raise RlpError(f"a trie node of {len(items)} items; a node has 2 or 17")
-    return _short(items[0], items[1])
+    return _short(encoded, start)
 
 
 class Step(NamedTuple):
@@ -128,30 +132,40 @@ def string_of(item: bytes) -> bytes:
     return item[1:] if prefix < 0xB8 else item[1 + prefix - 0xB7 :]
 
 
-def _split(encoded: bytes) -> list[bytes]:
-    start, end, is_list = rlp.item_bounds(encoded, 0, len(encoded))
-    if not is_list or end != len(encoded):
+def _payload_start(encoded: bytes) -> int:
+    size = len(encoded)
+    if encoded[:1] == b"\xf8" and encoded[1] == size - 2 > 55:
+        return 2
+    start, end, is_list = rlp.item_bounds(encoded, 0, size)
+    if not is_list or end != size:
         raise RlpError("a trie node is exactly one list")
-    items = []
+    return start
+
+
+def _split(encoded: bytes, start: int) -> list[bytes]:
+    end = len(encoded)
+    items: list[bytes] = []
+    add = items.append
     while start < end:
         prefix = encoded[start]
-        if prefix == 0xA0:
-            stop = start + 33
-        elif prefix == 0x80:
-            stop = start + 1
-        else:
-            stop = rlp.item_bounds(encoded, start, end)[1]
-        items.append(encoded[start:stop])
+        if prefix == 0x80:
+            add(EMPTY)
+            start += 1
+            continue
+        stop = start + 33 if prefix == 0xA0 else rlp.item_bounds(encoded, start, end)[1]
+        add(encoded[start:stop])
         start = stop
     if start != end:
         raise RlpError("a trie node that ends inside an item")
     return items
 
 
-def _short(path_item: bytes, second: bytes) -> Short:
-    if path_item[0] >= 0xC0 or path_item == EMPTY:
+def _short(encoded: bytes, start: int) -> Short:
+    size = len(encoded)
+    path_start, path_end, is_list = rlp.item_bounds(encoded, start, size)
+    if is_list or path_start == path_end:
         raise RlpError("a trie node without a path")
-    digits = string_of(path_item).hex()
+    digits = encoded[path_start:path_end].hex()
     flag = digits[0]
     if flag in "13":
         nibbles = digits[1:]
@@ -159,10 +173,14 @@ def _short(path_item: bytes, second: bytes) -> Short:
         nibbles = digits[2:]
     else:
         raise RlpError(f"a trie path that begins with {digits[:2]}")
+    value_start, value_end, is_list = rlp.item_bounds(encoded, path_end, size)
+    if value_end != size:
+        raise RlpError("a trie node of more than two items that begins with a path")
     if flag in "23":
-        if second[0] >= 0xC0:
+        if is_list:
             raise RlpError("a leaf whose value is a list")
-        return Short(nibbles, True, string_of(second))
-    if not nibbles or not (len(second) == 33 or 0xC0 < second[0] < 0xE0):
+        return Short(nibbles, True, encoded[value_start:])
+    second = encoded[path_end:]
+    if not nibbles or not (second[0] == 0xA0 or 0xC0 < second[0] < 0xE0):
         raise RlpError("an extension that leads nowhere")
     return Short(nibbles, False, second)

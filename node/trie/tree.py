@@ -51,9 +51,7 @@ class TrieUpdate:
     """For the same paths, the rows as the reader had them."""
 
 
-def update(
-    read: NodeReader, changes: Mapping[bytes, bytes | None], root: Hash32 | None = None
-) -> TrieUpdate:
+def update(read: NodeReader, changes: Mapping[bytes, bytes | None], root: Hash32 | None = None) -> TrieUpdate:
     """Set values by key; None or an empty value deletes.
 
     BrokenTrie when the rows do not fit together, or do not have the `root` that they are said to have.
