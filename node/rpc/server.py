@@ -103,9 +103,9 @@ class RpcServer:
             log.exception("a connection failed")
         finally:
             self._connections.discard(connection)
+            if connection.cut_reason:
+                log.debug("connection cut", extra={"reason": connection.cut_reason})
             await trio.aclose_forcefully(connection.stream)
-        if connection.cut_reason:
-            log.debug("connection cut", extra={"reason": connection.cut_reason})
 
     async def sweep(self) -> None:
         """Tick every connection once a second, until cancelled."""
@@ -137,6 +137,7 @@ class RpcServer:
             await self._serve_http(connection)
         except HttpError as error:
             await connection.send(_refusal(error))
+            connection.answering = False
             await _linger(connection.stream)
 
     async def _serve_http(self, connection: "_HttpConnection") -> None:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rpc.blocks import ByHash, Tag, read_block_id, read_number_or_tag
@@ -247,6 +247,7 @@ def test_block_overrides_in_old_and_new_names() -> None:
     assert (old.number, old.author, old.base_fee_per_gas) == (1, b"\xab" * 20, 2)
 
 
+@settings(max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
