@@ -29,7 +29,7 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
     """Run a message to its end; the world holds its effects, or none when it failed."""
     waiting: list[Frame] = []
     frame = outermost
-    step: "Step | None" = frame.program.entry
+    step: Step | None = frame.program.entry
     while True:
         error = None
         try:

@@ -4,6 +4,7 @@ Current values are plain dicts; every change leaves an entry in one undo list, s
 and a revert pops entries. Values read from the parent stay in the same dicts: each is read once per block.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from node.primitives.crypto import EMPTY_HASH, keccak256
@@ -33,6 +34,7 @@ class World:
 
     def __init__(self, parent: StateView) -> None:
         self._parent = parent
+        self._has_storage: Callable[[Address], bool] | None = getattr(parent, "has_storage", None)
         self._accounts: dict[Address, Account | None] = {}
         self._slots: dict[Address, _Slots] = {}
         self._codes: dict[Hash32, bytes] = {}
@@ -166,9 +168,17 @@ class World:
                 self._undo.append((_TOUCHED, address))
 
     def is_occupied(self, address: Address) -> bool:
-        """Whether no contract can be created there: code or a nonce stands in the way (EIP-684)."""
+        """Whether no contract can be created there (EIP-684; storage alone counts too, EIP-7610).
+
+        Storage without code or nonce can only come from a genesis: a view that may hold such an account says
+        so by a method `has_storage(address)`; others have none.
+        """
         account = self._account(address)
-        return account is not None and (account.nonce != 0 or account.code_hash != EMPTY_HASH)
+        if account is None:
+            return False
+        if account.nonce or account.code_hash != EMPTY_HASH or any(self._slots.get(address, {}).values()):
+            return True
+        return address not in self._wiped and self._has_storage is not None and self._has_storage(address)
 
     def is_empty(self, address: Address) -> bool:
         """No nonce, balance or code, or not there at all (EIP-161)."""
