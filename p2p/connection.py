@@ -1,5 +1,6 @@
 """A stream with a session in it: handshakes, then messages both ways. One reader and one writer at a time."""
 
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -23,7 +24,7 @@ from p2p.devp2p.messages import (
     describe,
     encode_disconnect,
 )
-from p2p.errors import BreachOfProtocol, PeerGone, WrongIdentity
+from p2p.errors import BreachOfProtocol, PeerError, PeerGone, WrongIdentity
 from p2p.eth.status import STATUS_CODE, Status, decode_status, encode_status
 from p2p.rlpx.frames import FRAME_BYTES_MAX
 from p2p.rlpx.session import RawMessage, Session
@@ -136,21 +137,27 @@ class Connection:
 
     async def refuse(self, reason: DisconnectReason) -> None:
         """Say goodbye with a reason, as far as the peer listens, and close."""
-        with trio.move_on_after(LINGER_S, shield=True):
-            try:
-                if self.session.is_established:
-                    await self.write(DISCONNECT_CODE, encode_disconnect(reason))
-                    await self.linger()
-            except PeerGone:
-                pass
+        with trio.move_on_after(LINGER_S, shield=True), suppress(PeerGone):
+            if self.session.is_established:
+                await self.write(DISCONNECT_CODE, encode_disconnect(reason))
+                await self.linger()
         await self.stream.aclose()
 
     async def linger(self) -> None:
-        """Wait until the peer has closed: closing first, with bytes unread, would destroy our last words."""
-        left = LINGER_BYTES_MAX
-        with trio.move_on_after(LINGER_S, shield=True):
-            while left > 0 and (data := await self.stream.receive_some(READ_BYTES)):
-                left -= len(data)
+        """Wait until the peer has closed or said goodbye too.
+
+        Closing first, with bytes unread, would destroy our last words on their way.
+        """
+        stop_at = self.bytes_in + LINGER_BYTES_MAX
+        with trio.move_on_after(LINGER_S, shield=True), suppress(PeerGone):
+            while self.bytes_in < stop_at:
+                try:
+                    if (await self.read()).code == DISCONNECT_CODE:
+                        return
+                except PeerGone:
+                    raise
+                except PeerError:
+                    await self._receive()  # nothing can be read any more, but the bytes must be taken
 
     async def _receive(self) -> None:
         data = await self.stream.receive_some(READ_BYTES)

@@ -159,12 +159,7 @@ class TcpListener:
     def __init__(self, listeners: list[trio.SocketListener], tls: TlsContexts | None) -> None:
         self._listeners = listeners
         self._tls = tls
-
-    @property
-    def port(self) -> int:
-        """See Listener."""
-        port: int = self._listeners[0].socket.getsockname()[1]
-        return port
+        self.port: int = listeners[0].socket.getsockname()[1]
 
     async def serve(self, handler: Handler) -> None:
         """See Listener."""

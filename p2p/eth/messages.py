@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from node.primitives import rlp
 from node.primitives.block import (
+    EXTRA_DATA_BYTES_MAX,
     Block,
     BlockRef,
     Body,
@@ -29,6 +30,8 @@ from p2p.errors import MalformedMessage
 MESSAGE_BYTES_MAX: Final = 10 << 20
 """Bytes of one message before compression; a block must fit into it."""
 HEADERS_MAX: Final = 1024
+HEADER_BYTES_MAX: Final = EXTRA_DATA_BYTES_MAX + 1024
+"""Of one encoded header; looked at before it is taken apart."""
 BODIES_MAX: Final = 1024
 RECEIPT_LISTS_MAX: Final = 1024
 HASHES_REQUESTED_MAX: Final = 1024
@@ -324,7 +327,10 @@ def _encode_headers(message: BlockHeaders) -> bytes:
 
 def _decode_headers(payload: bytes) -> BlockHeaders:
     request_id, encoded = _without_id(payload)
-    return BlockHeaders(request_id, tuple(map(decode_header, rlp.split_list(encoded, HEADERS_MAX))))
+    items = rlp.split_list(encoded, HEADERS_MAX)
+    if any(len(item) > HEADER_BYTES_MAX for item in items):
+        raise MalformedMessage(f"a header of more than {HEADER_BYTES_MAX} bytes")
+    return BlockHeaders(request_id, tuple(map(decode_header, items)))
 
 
 def _encode_bodies(message: BlockBodies) -> bytes:

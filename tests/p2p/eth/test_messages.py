@@ -192,10 +192,20 @@ def test_a_message_over_the_size_limit_is_refused() -> None:
         decode_message(0x02, bytes(messages.MESSAGE_BYTES_MAX + 1))
 
 
-def test_megabytes_of_empty_lists_are_refused_without_building_them() -> None:
-    bomb = b"\xfa\x20\x00\x00" + b"\xc0" * (1 << 21)
-    with pytest.raises(ChainError):
-        decode_message(0x04, rlp.encode_list((b"\x01", rlp.encode_list((bomb,)))))
+@pytest.mark.parametrize("code", [0x02, 0x04, 0x06, 0x10])
+def test_masses_of_empty_lists_are_refused_without_building_them(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rlp, "LISTS_MAX", 1000)
+    bomb = rlp.encode_list([b"\xc0"] * 70_000)
+    contents = {
+        0x02: (bomb,),
+        0x04: (b"\x01", rlp.encode_list((bomb,))),
+        0x06: (b"\x01", rlp.encode_list((rlp.encode_list((rlp.encode_list((bomb,)), b"\xc0")),))),
+        0x10: (b"\x01", rlp.encode_list((rlp.encode_list((bomb,)),))),
+    }
+    with pytest.raises(ChainError, match=r"more than 1000 of them|a header of more than"):
+        decode_message(code, rlp.encode_list(contents[code]))
 
 
 def test_a_version_is_a_table() -> None:
