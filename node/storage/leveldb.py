@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import plyvel
@@ -54,6 +55,7 @@ class LevelDB:
         self._witness = witness
         self._reading: set[object] = set()
         self._closed = False
+        self._turn = Lock()
         self._failure: str | None = None
 
     @classmethod
@@ -87,14 +89,15 @@ class LevelDB:
         return self._rows(self._database, start, stop, reverse)
 
     def write(self, batch: Batch, *, sync: bool) -> None:
-        """See KeyValue."""
-        if self._failure is not None:
-            raise StorageError(f"{self._path}: takes no more writes after: {self._failure}")
-        try:
-            self._guarded("a write", lambda: self._write(batch, sync))
-        except StorageError as error:
-            self._failure = str(error)
-            raise
+        """See KeyValue. Threads may write at the same time; they take turns."""
+        with self._turn:
+            if self._failure is not None:
+                raise StorageError(f"{self._path}: takes no more writes after: {self._failure}")
+            try:
+                self._guarded("a write", lambda: self._write(batch, sync))
+            except StorageError as error:
+                self._failure = str(error)
+                raise
 
     def snapshot(self) -> "LevelSnapshot":
         """See KeyValue."""

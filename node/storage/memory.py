@@ -40,23 +40,23 @@ class MemoryKV:
     def write(self, batch: Batch, *, sync: bool) -> None:
         """See KeyValue."""
         self._check_open()
-        if self._failed:
-            raise StorageError("an earlier write failed; the store takes no more")
-        # Copied, because a caller may go on to use its batch.
-        self._unsynced.append(Batch(dict(batch.rows)))
-        if self._writes_left == 0:
-            self._failed = True
-            raise StorageError("the write failed: no space left on device")
-        if self._writes_left is not None:
-            self._writes_left -= 1
         with self._lock:
+            if self._failed:
+                raise StorageError("an earlier write failed; the store takes no more")
+            # Copied, because a caller may go on to use its batch.
+            self._unsynced.append(Batch(dict(batch.rows)))
+            if self._writes_left == 0:
+                self._failed = True
+                raise StorageError("the write failed: no space left on device")
+            if self._writes_left is not None:
+                self._writes_left -= 1
             if self._shared:
                 self._table = self._table.copy()
                 self._shared = False
             self._table.apply(batch)
-        if sync:
-            _replay(self._durable, self._unsynced)
-            self._unsynced.clear()
+            if sync:
+                _replay(self._durable, self._unsynced)
+                self._unsynced.clear()
 
     def snapshot(self) -> "MemorySnapshot":
         """See KeyValue."""
