@@ -112,31 +112,33 @@ class World:
                 self._set(address, None)
 
     def changes(self) -> StateChanges:
-        """All that differs from the parent, final values only."""
-        parent, wiped = self._parent, frozenset(self._wiped)
-        storage: dict[Address, _Slots] = {}
+        """All that differs from the parent, final values only; nothing that is as it was."""
+        parent = self._parent
+        storage = {}
         for address, slots in self._changed_slots.items():
-            current = self._slots.get(address, {})
-            before = None if address in wiped else parent
-            changed = {}
-            for slot in slots:
-                value = current.get(slot, 0)
-                if value != (before.storage(address, slot) if before else 0):
-                    changed[slot] = value
+            changed = self._differing_slots(address, slots)
             if changed:
                 storage[address] = changed
         accounts: dict[Address, Account | None] = {}
-        for address in self._changed_accounts | storage.keys() | wiped:
-            account = self._accounts.get(address)
-            if address in storage or address in wiped or parent.account(address) != account:
-                accounts[address] = account
+        wiped = set()
+        for address in self._changed_accounts | storage.keys() | self._wiped:
+            account, before = self._accounts.get(address), parent.account(address)
+            if before is not None and (account is None or address in self._wiped):
+                wiped.add(address)
+            elif account == before and address not in storage:
+                continue
+            accounts[address] = account
         used = {account.code_hash for account in accounts.values() if account is not None}
         codes = {digest: code for digest, code in self._codes.items() if digest in used}
-        # An account that neither was nor is there has nothing to wipe.
-        gone = {a for a in wiped if accounts[a] is None and parent.account(a) is None}
-        for address in gone:
-            del accounts[address]
-        return StateChanges(accounts, storage, wiped - gone, codes)
+        return StateChanges(accounts, storage, frozenset(wiped), codes)
+
+    def _differing_slots(self, address: Address, slots: set[int]) -> _Slots:
+        if self._accounts.get(address) is None:
+            return {}
+        current, parent = self._slots[address], self._parent
+        if address in self._wiped:
+            return {slot: value for slot in slots if (value := current.get(slot, 0))}
+        return {slot: value for slot in slots if (value := current[slot]) != parent.storage(address, slot)}
 
     # --- accounts
 
