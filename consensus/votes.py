@@ -11,8 +11,9 @@ The rules, shared by every engine that votes in headers:
 Values only: counting returns new values and shares what did not change.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from consensus.validators import Validators
 from node.primitives.ids import Address, BlockNumber
@@ -32,23 +33,29 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """All votes that count at one block."""
+    """All votes that count at one block. Made by `votes_of` and `cast`.
 
-    by_target: Mapping[Address, tuple[Vote, ...]] = field(default_factory=dict)
-    """In the order cast, each voter once, never empty; never mutated. All votes about one target want the
-    same: whatever its membership is not."""
+    A hostile signer can vote about a new target in each of its blocks, thousands in an epoch. So a change
+    copies one pointer for each target and shares the rest: many states with many votes stay affordable.
+    """
+
+    by_target: tuple[tuple[Address, tuple[Vote, ...]], ...] = ()
+    """(target, its votes in the order cast, each voter once, never none), ascending by target. All votes about
+    one target want the same: whatever its membership is not."""
 
     def __len__(self) -> int:
-        return sum(map(len, self.by_target.values()))
+        return sum(len(votes) for _, votes in self.by_target)
 
     def __iter__(self) -> Iterator[Vote]:
         """In the order of the blocks that carry them."""
-        votes = [vote for about in self.by_target.values() for vote in about]
-        return iter(sorted(votes, key=lambda vote: vote.number))
+        return iter(sorted((vote for _, votes in self.by_target for vote in votes), key=_by_number))
 
     def about(self, target: Address) -> tuple[Vote, ...]:
         """The votes that count for changing the target's membership."""
-        return self.by_target.get(target, ())
+        place = self._place(target)
+        if place < len(self.by_target) and self.by_target[place][0] == target:
+            return self.by_target[place][1]
+        return ()
 
     def cast(self, vote: Vote, validators: Validators) -> tuple["Votes", Validators]:
         """Count one header's vote by a member of `validators`: the votes and the validators after it."""
@@ -66,20 +73,31 @@ class Votes:
         ended = self._with(target, ())
         if target not in validators:
             return ended, validators.plus(target)
-        remaining = {
-            about: kept
-            for about, votes in ended.by_target.items()
-            if (kept := tuple(vote for vote in votes if vote.voter != target))
-        }
-        return Votes(remaining), validators.minus(target)
+        return votes_of(vote for vote in ended if vote.voter != target), validators.minus(target)
 
     def _with(self, target: Address, votes: tuple[Vote, ...]) -> "Votes":
-        by_target = dict(self.by_target)
-        if votes:
-            by_target[target] = votes
-        else:
-            by_target.pop(target, None)
-        return Votes(by_target)
+        place = self._place(target)
+        known = place < len(self.by_target) and self.by_target[place][0] == target
+        entry = ((target, votes),) if votes else ()
+        return Votes(self.by_target[:place] + entry + self.by_target[place + known :])
+
+    def _place(self, target: Address) -> int:
+        # A pair compares by its second half only if the first is equal, and the shorter tuple comes first.
+        return bisect_left(self.by_target, (target,))
 
 
 NO_VOTES = Votes()
+
+
+def votes_of(votes: Iterable[Vote]) -> Votes:
+    """These votes, in any order; of each voter at most one about a target."""
+    by_target: dict[Address, list[Vote]] = {}
+    for vote in votes:
+        by_target.setdefault(vote.target, []).append(vote)
+    return Votes(
+        tuple((target, tuple(sorted(by_target[target], key=_by_number))) for target in sorted(by_target))
+    )
+
+
+def _by_number(vote: Vote) -> BlockNumber:
+    return vote.number

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from consensus.validators import Validators, validators_of
-from consensus.votes import NO_VOTES, Vote, Votes
+from consensus.votes import NO_VOTES, Vote, Votes, votes_of
 from node.primitives import rlp
 from node.primitives.ids import Address, BlockNumber
 
@@ -96,15 +96,11 @@ def decode_snapshot(encoded: bytes) -> CliqueSnapshot:
     layout, number, signers, recents, votes, author, distance = rlp.as_list(rlp.decode(encoded), 7)
     if rlp.as_uint(layout) != FORMAT:
         raise rlp.RlpError(f"a Clique snapshot of format {rlp.as_uint(layout)}; this program knows {FORMAT}")
-    by_target: dict[Address, tuple[Vote, ...]] = {}
-    for item in rlp.as_list(votes):
-        vote = _vote(item)
-        by_target[vote.target] = (*by_target.get(vote.target, ()), vote)
     return CliqueSnapshot(
         number=rlp.as_uint(number, 64),
         signers=validators_of(_addresses(signers)),
         recents=_addresses(recents),
-        votes=Votes(by_target),
+        votes=votes_of(map(_vote, rlp.as_list(votes))),
         author=Address(rlp.as_bytes(author, 20)) if author else None,
         turn_distance=rlp.as_uint(distance, 64),
     )

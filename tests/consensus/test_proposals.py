@@ -7,7 +7,7 @@ import pytest
 from consensus.errors import ProposalRefused
 from consensus.proposals import StandingProposals
 from consensus.validators import Validators, validators_of
-from consensus.votes import NO_VOTES, Vote, Votes
+from consensus.votes import NO_VOTES, Vote, votes_of
 from node.primitives.block import Header
 from tests.consensus import chains
 
@@ -82,10 +82,10 @@ def test_depth_is_counted_anew_on_another_branch() -> None:
 def test_those_without_a_standing_vote_come_first_then_the_oldest() -> None:
     proposals = StandingProposals([(D, True), (E, True), (B, False)])
     assert proposals.next_vote(A, ABC, NO_VOTES) == (B, False)
-    voted = Votes({B: (Vote(A, B, False, 9),), D: (Vote(A, D, True, 7), Vote(C, D, True, 8))})
-    assert proposals.next_vote(A, ABC, voted) == (E, True)
-    all_voted = Votes({**voted.by_target, E: (Vote(A, E, True, 8),)})
-    assert proposals.next_vote(A, ABC, all_voted) == (D, True)
+    voted = [Vote(A, B, False, 9), Vote(A, D, True, 7), Vote(C, D, True, 8)]
+    assert proposals.next_vote(A, ABC, votes_of(voted)) == (E, True)
+    voted.append(Vote(A, E, True, 8))
+    assert proposals.next_vote(A, ABC, votes_of(voted)) == (D, True)
 
 
 def test_the_last_validator_is_not_dropped_even_if_it_was_proposed_in_time() -> None:
