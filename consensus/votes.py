@@ -40,8 +40,8 @@ class Votes:
     """
 
     by_target: tuple[tuple[Address, tuple[Vote, ...]], ...] = ()
-    """(target, its votes in the order cast, each voter once, never none), ascending by target. All votes about
-    one target want the same: whatever its membership is not."""
+    """(target, its votes in the order cast, each voter once, never none), ascending by target. All votes
+    about one target want the same: whatever its membership is not."""
 
     def __len__(self) -> int:
         return sum(len(votes) for _, votes in self.by_target)
