@@ -17,11 +17,6 @@ def put_engine_state(batch: Batch, block_hash: Hash32, encoded: bytes) -> None:
     batch.put(schema.engine_state_key(block_hash), encoded)
 
 
-def delete_engine_state(batch: Batch, block_hash: Hash32) -> None:
-    """Forget an engine state; it can be computed again from headers."""
-    batch.delete(schema.engine_state_key(block_hash))
-
-
 def read_engine_state(kv: Reader, block_hash: Hash32) -> bytes | None:
     """What the engine knows after a block; None where it was not written."""
     return kv.get(schema.engine_state_key(block_hash))
