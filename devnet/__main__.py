@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from devnet.checks import check
-from devnet.client import Unreachable
+from devnet.client import RpcError, Unreachable
 from devnet.errors import DevnetError, NodeFailed
 from devnet.launcher import endpoints, exclusive, log_tail, process_of
 from devnet.layout import open_layout
@@ -53,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain([str(error)])
         _show_log(args.home, error.node)
         return 1
-    except (DevnetError, Unreachable) as error:
+    except (RpcError, Unreachable) as error:
+        _complain([str(error)])
+        _show_log(args.home, error.url)
+        return 1
+    except DevnetError as error:
         _complain(str(error).splitlines())
         return 1
     except KeyboardInterrupt:
@@ -227,12 +231,11 @@ def _complain(lines: Sequence[str]) -> None:
         print(f"devnet: {line}", file=sys.stderr, flush=True)
 
 
-def _show_log(home: Path, node: str) -> None:
-    try:
-        files = open_layout(home).node(node)
-    except DevnetError:
-        return  # "every node": the fault is nobody's in particular
-    print(f"--- the end of {files.log}:\n{log_tail(files)}", file=sys.stderr, flush=True)
+def _show_log(home: Path, name_or_url: str) -> None:
+    """The log of the node at fault, when it is one node's."""
+    for node in open_layout(home).nodes:
+        if name_or_url in (node.name, node.rpc_url):
+            print(f"--- the end of {node.log}:\n{log_tail(node)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

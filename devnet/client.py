@@ -19,12 +19,17 @@ Item = TypeVar("Item")
 class Unreachable(Exception):
     """No answer: not listening, too slow, or not JSON-RPC."""
 
+    def __init__(self, url: str, reason: object) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+
 
 class RpcError(Exception):
     """The node answered with an error."""
 
-    def __init__(self, method: str, error: dict[str, Any]) -> None:
-        super().__init__(f"{method}: {error.get('message')} (code {error.get('code')})")
+    def __init__(self, method: str, error: dict[str, Any], url: str = "") -> None:
+        super().__init__(f"{url} {method}: {error.get('message')} (code {error.get('code')})".lstrip())
+        self.url = url
         self.code: int | None = error.get("code")
         self.message: str = str(error.get("message"))
         self.data: Any = error.get("data")
@@ -43,7 +48,10 @@ class RpcClient:
     def call(self, method: str, *params: Any) -> Any:
         """The result of one request; RpcError or Unreachable."""
         reply = self._exchange({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        return _result(method, reply)
+        outcome = self._outcome(method, reply)
+        if isinstance(outcome, RpcError):
+            raise outcome
+        return outcome
 
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any | RpcError]:
         """Results in order of the requests, an RpcError in place of a result that is one."""
@@ -55,14 +63,21 @@ class RpcClient:
         ]
         replies = self._exchange(payload)
         if not isinstance(replies, list):
-            raise Unreachable(f"{self.url}: a batch was answered with {json.dumps(replies)[:200]}")
+            raise Unreachable(self.url, f"a batch was answered with {json.dumps(replies)[:200]}")
         by_id = {reply.get("id"): reply for reply in replies}
-        return [_outcome(method, by_id.get(number)) for number, (method, _) in enumerate(requests)]
+        return [self._outcome(method, by_id.get(number)) for number, (method, _) in enumerate(requests)]
 
     def close(self) -> None:
         """Let the connection go; the next call makes a new one."""
         with self._lock:
             self._connection.close()
+
+    def _outcome(self, method: str, reply: Any) -> Any | RpcError:
+        if not isinstance(reply, dict) or not ("result" in reply or "error" in reply):
+            shown = json.dumps(reply)[:200]
+            return RpcError(method, {"message": f"an answer that is no JSON-RPC: {shown}"}, self.url)
+        error = reply.get("error")
+        return RpcError(method, error, self.url) if error else reply.get("result")
 
     def _exchange(self, payload: Any) -> Any:
         body = json.dumps(payload)
@@ -81,25 +96,11 @@ class RpcClient:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         self._connection.close()
-        return Unreachable(f"{self.url}: {error or type(error).__name__}")
+        return Unreachable(self.url, error or type(error).__name__)
 
     def _post(self, body: str) -> Any:
         self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
         return json.loads(self._connection.getresponse().read())
-
-
-def _result(method: str, reply: Any) -> Any:
-    outcome = _outcome(method, reply)
-    if isinstance(outcome, RpcError):
-        raise outcome
-    return outcome
-
-
-def _outcome(method: str, reply: Any) -> Any | RpcError:
-    if not isinstance(reply, dict) or not ("result" in reply or "error" in reply):
-        return RpcError(method, {"message": f"an answer that is no JSON-RPC: {json.dumps(reply)[:200]}"})
-    error = reply.get("error")
-    return RpcError(method, error) if error else reply.get("result")
 
 
 def on_all(items: Iterable[Item], function: Callable[[Item], Result]) -> list[Result]:

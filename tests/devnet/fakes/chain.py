@@ -76,7 +76,7 @@ class FakeClient:
 
     def call(self, method: str, *params: Any) -> Any:
         if self.down:
-            raise Unreachable("fake")
+            raise Unreachable("fake", "down")
         if method in self.changed:
             return self.changed[method](*params)
         return getattr(self, method)(*params)
