@@ -20,6 +20,7 @@ EXAMPLES: Final = """\
   phoenix inspect --data-dir data/
   phoenix inspect --data-dir data/ --json
   phoenix inspect --data-dir data/ --count        also count rows, which reads the whole database
+  phoenix inspect --data-dir data/ --audit        also check that all of the state holds together
 """
 TABLES: Final = {
     b"h": "headers", b"b": "bodies", b"r": "receipts", b"c": "canonical blocks", b"x": "transactions",
@@ -34,6 +35,9 @@ def add_to(commands: Commands) -> None:
     parser = add_command(commands, "inspect", text, EXAMPLES)
     parser.add_argument("--data-dir", type=Path, required=True, help="the node's data directory")
     parser.add_argument("--count", action="store_true", help="count the rows of each table")
+    parser.add_argument(
+        "--audit", action="store_true", help="check all accounts and slots against the state root"
+    )
     add_json_flag(parser)
     parser.set_defaults(run=run)
 
@@ -42,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
     """Open the database and print what it holds."""
     from node.config.data_dir import database_path, guard_path
     from node.config.settings import StorageSettings
+    from node.state.audit import audit
     from node.storage.leveldb import LevelDB
 
     path = database_path(args.data_dir)
@@ -53,6 +58,9 @@ def run(args: argparse.Namespace) -> None:
         result = describe(kv)
         if args.count:
             result["rows"] = [{"count": count, "table": table} for table, count in count_rows(kv).items()]
+        if args.audit:
+            found = audit(kv)
+            result["audited"] = {"block": str(found.base), "accounts": found.accounts, "slots": found.slots}
     finally:
         kv.close()
     result["last_signed"] = _last_signed(guard_path(args.data_dir), result["chain_id"], result["signers"])

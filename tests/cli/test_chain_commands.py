@@ -11,6 +11,7 @@ from devnet.manifest import load_manifest
 from node.cli.entry import main
 from node.config.data_dir import database_path
 from node.config.settings import StorageSettings
+from node.storage.kv import Batch
 from node.storage.leveldb import LevelDB
 
 Capture = pytest.CaptureFixture[str]
@@ -72,6 +73,19 @@ def test_inspect_shows_head_signers_and_counts(genesis: Path, tmp_path: Path, ca
     assert (seen["schema_version"], seen["chain_id"], len(seen["signers"])) == (1, 325_000, 4)
     assert {"count": 10, "table": "accounts"} in seen["rows"]
     assert seen["last_signed"] == seen["proposals"] == []
+
+
+def test_inspect_audits_the_state(genesis: Path, tmp_path: Path, capsys: Capture) -> None:
+    init(genesis, tmp_path / "data")
+    capsys.readouterr()
+    assert inspect(tmp_path / "data", "--audit") == 0
+    assert result(capsys)["audited"]["accounts"] == 10
+    kv = LevelDB.open(database_path(tmp_path / "data"), StorageSettings())
+    key, _ = next(kv.iterate(b"a", b"b"))
+    kv.write(Batch({key: None}), sync=True)
+    kv.close()
+    assert inspect(tmp_path / "data", "--audit") == 3
+    assert "the account trie has 10 leaves, and there are 9 rows" in capsys.readouterr().err
 
 
 def test_inspect_of_nothing_makes_nothing(tmp_path: Path, capsys: Capture) -> None:
