@@ -9,7 +9,7 @@ from node.primitives.chain_spec import CliqueSpec
 from tests.consensus import chains
 from tests.simulation.checkers import Broken, Checkers
 from tests.simulation.network import Network
-from tests.simulation.node import Node, World
+from tests.simulation.node import TRANSACTION_WAIT_MS_MAX, Node, World
 from tests.simulation.options import Options
 from tests.simulation.timeline import Timeline
 
@@ -73,7 +73,7 @@ class Cluster:
 
     def storm(self) -> None:
         """Faults by chance, period for period, while the nodes go on."""
-        period_ms = self.options.period_s * 1000
+        period_ms = max(self.options.period_s, 1) * 1000
         for _ in range(self.options.storm_ms // period_ms):
             if self.random.random() < self.options.partition_chance:
                 self._cut()
@@ -134,9 +134,12 @@ class Cluster:
         """How long the next block may take in calm weather, when nobody but the slowest can make it."""
         options = self.options
         limit = (options.signers + options.spares) // 2 + 1
-        return (
-            options.period_s * 1000 + 500 + limit * 500 + options.build_ms_max + options.sign_ms_max + 1_000
+        slowest_ms = (
+            options.period_s * 1000 + options.build_ms_max + options.sign_ms_max + limit * 500 + 1_500
         )
+        # Where empty blocks are switched off, everybody may wait for a transaction, and perhaps twice.
+        starves = options.period_s == 0 or not options.empty_blocks
+        return slowest_ms + 2 * TRANSACTION_WAIT_MS_MAX if starves else slowest_ms
 
     def demand_progress(self, blocks: int) -> None:
         """In calm weather the chain grows by so many blocks and all proposals become final, or Broken."""

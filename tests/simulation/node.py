@@ -38,6 +38,7 @@ from tests.simulation.options import GuardRule, Options
 from tests.simulation.timeline import Timeline
 
 BRANCH_HEADERS_MAX = 1_000
+TRANSACTION_WAIT_MS_MAX = 3_000
 
 
 class Watcher(Protocol):
@@ -311,9 +312,15 @@ class Node:
     def _build(self, request: BuildBlock) -> None:
         if not self.sealing:
             return
-        if not request.allow_empty and self._world.random.random() < 0.5:
+        if (
+            not request.allow_empty
+            and self._world.random.random() < self._world.options.no_transaction_chance
+        ):
             self._feed(NothingToBuild(request.parent.hash))
-            self._later(self._world.random.uniform(0, 3_000), lambda: self._feed(TransactionsWaiting()))
+            self._later(
+                self._world.random.uniform(0, TRANSACTION_WAIT_MS_MAX),
+                lambda: self._feed(TransactionsWaiting()),
+            )
             return
         header = replace(
             request.parent,

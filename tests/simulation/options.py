@@ -46,6 +46,8 @@ class Options:
     reset_chance: float = 0.0
     """Of a message being lost with its connection, which comes back later."""
     duplicate_chance: float = 0.0
+    no_transaction_chance: float = 0.5
+    """Of a block waiting for a transaction, where empty blocks are switched off."""
     crash_chance: float = 0.0
     """Of a node stopping, for each node and period."""
     crash_when_signing_chance: float = 0.0
@@ -59,14 +61,15 @@ def draw(random: Random) -> Options:
     signers = random.randint(1, 9)
     guard = random.choice(list(GuardRule))
     tolerated = (signers - 1) // 2
-    period_s = random.choice([1, 2, 5])
+    period_s = random.choice([0, 1, 2, 2, 5])
     return Options(
         signers=signers,
         spares=random.choice([0, 0, 1, 2]),
         period_s=period_s,
         epoch_blocks=random.choice([7, 30, 30_000]),
         guard=guard,
-        storm_ms=random.randint(10, 40) * period_s * 1000,
+        empty_blocks=random.choice([True, True, False]),
+        storm_ms=random.randint(10, 40) * max(period_s, 1) * 1000,
         calm_ms=0,
         # A guard by height can halt the network once signers are lost: see test_guard_rules.
         lost_signers=random.randint(0, tolerated) if guard is GuardRule.WEIGHT else 0,
