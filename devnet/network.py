@@ -9,6 +9,7 @@ from devnet import launcher
 from devnet.client import RpcClient, RpcError, Unreachable, on_all
 from devnet.errors import DevnetError, NodeFailed
 from devnet.layout import Layout, NodeFiles
+from devnet.ports import listens
 
 POLL_S: Final = 0.25
 
@@ -50,8 +51,17 @@ class RunningNetwork:
         return self.layout.nodes
 
     def views(self) -> dict[str, NodeView]:
-        """Ask every node."""
-        return dict(zip(self.clients, on_all(self.clients.values(), view), strict=True))
+        """Ask every node; one whose port somebody else has does not answer, whatever the other one says."""
+        seen = on_all(
+            self.nodes,
+            lambda node: view(self.clients[node.name]) if self.is_ours(node) else NodeView(None, None),
+        )
+        return dict(zip(self.layout.network.names, seen, strict=True))
+
+    def is_ours(self, node: NodeFiles) -> bool:
+        """Whether the process that we started is the one that answers at the node's URL."""
+        pid = launcher.process_of(node).pid
+        return pid is not None and listens(pid, node.rpc_port)
 
     def wait_connected(self, timeout_s: float, say: Say) -> None:
         """Until every node has every other one as peer."""
@@ -84,6 +94,7 @@ class RunningNetwork:
     ) -> None:
         deadline, shown = time.monotonic() + timeout_s, ""
         while True:
+            launcher.verify_alive(self.nodes)
             views = self.views()
             line = "  ".join(f"{name} {describe(seen)}" for name, seen in views.items())
             if line != shown:
@@ -92,7 +103,6 @@ class RunningNetwork:
             behind = [name for name, seen in views.items() if not is_done(seen)]
             if not behind:
                 return
-            launcher.verify_alive(self.nodes)
             if time.monotonic() > deadline:
                 what = describe(views[behind[0]])
                 raise NodeFailed(behind[0], f"not {goal} after {timeout_s:.0f} s: {what}")

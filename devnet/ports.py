@@ -34,6 +34,11 @@ def describe_owner(port: int) -> str:
     return "a process that this user may not see" if sockets else "a connection that has just ended"
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether this process of ours is the one that listens on this port."""
+    return _holds(PROC / str(pid) / "fd", _listening_inodes(port))
+
+
 def _listening_inodes(port: int) -> set[str]:
     found = set()
     for table in ("net/tcp", "net/tcp6"):

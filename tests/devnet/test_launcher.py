@@ -12,7 +12,7 @@ from devnet.errors import DevnetError, NodeFailed
 from devnet.generate import generate
 from devnet.layout import Layout
 from devnet.manifest import Network, NodePlan, Ports
-from devnet.network import RunningNetwork, status_table, wait_until
+from devnet.network import NodeView, RunningNetwork, status_table, wait_until
 from devnet.perturb import perturb
 
 FAKE = Path(__file__).parent / "fakes" / "node_process.py"
@@ -102,6 +102,16 @@ def test_a_node_that_does_not_get_there_is_named_with_where_it_stands(layout: La
         RunningNetwork(layout).wait_connected(0.3, lambda line: None)
     wait_until(lambda: "ready" in launcher.log_tail(node), 20, "the fake is ready")
     assert launcher.stop(node, grace_s=0.1).startswith("did not stop within 0 s and was killed")
+
+
+def test_an_answer_from_somebody_elses_node_is_not_taken_for_ours(layout: Layout, tmp_path: Path) -> None:
+    (node,) = layout.nodes
+    launcher.start(node, SERVE)
+    RunningNetwork(layout).wait_connected(20, lambda line: None)
+    twin = generate(layout.network, tmp_path / "twin")
+    assert RunningNetwork(twin).views() == {"solo": NodeView(None, None)}
+    with pytest.raises(NodeFailed, match="solo: its process has ended"):
+        RunningNetwork(twin).wait_connected(20, lambda line: None)
 
 
 def test_perturb_kills_and_pauses(layout: Layout) -> None:

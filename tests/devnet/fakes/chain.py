@@ -7,7 +7,7 @@ from typing import Any
 from consensus.clique.extra_data import seal_hash, sealed, unsealed
 from devnet.client import RpcError, Unreachable
 from devnet.keys import sealing_key
-from devnet.layout import Layout
+from devnet.layout import Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan
 from devnet.network import RunningNetwork
 from node.primitives.block import EMPTY_OMMERS_HASH, Header
@@ -127,6 +127,9 @@ class FakeNetwork(RunningNetwork):
         headers = chain(length)
         self.fakes = {name: FakeClient(headers) for name in NAMES}
         self.clients = dict(self.fakes)  # type: ignore[arg-type]
+
+    def is_ours(self, node: NodeFiles) -> bool:
+        return True
 
 
 def block_json(header: Header) -> dict[str, Any]:
