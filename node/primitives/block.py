@@ -13,6 +13,8 @@ from node.primitives.transaction import Transaction, decode_body_item
 EMPTY_OMMERS_HASH: Final = keccak256(rlp.encode([]))
 EXTRA_DATA_BYTES_MAX: Final = 1 << 16
 """A ceiling for decoding only; the engine decides what its extra data must look like."""
+TRANSACTION_BYTES_MIN: Final = 10
+"""The shortest item of a body: a list prefix and nine fields of a byte each."""
 
 
 class BlockRef(NamedTuple):
@@ -202,7 +204,11 @@ def decode_block(encoded: bytes) -> Block:
 
 
 def _body_from_parts(transactions: bytes, ommers: bytes) -> Body:
+    # More items than their bytes allow are refused before a list of millions is built.
     return Body(
-        tuple(decode_body_item(item) for item in rlp.split_list(transactions)),
-        tuple(decode_header(item) for item in rlp.split_list(ommers)),
+        tuple(
+            decode_body_item(item)
+            for item in rlp.split_list(transactions, len(transactions) // TRANSACTION_BYTES_MIN)
+        ),
+        tuple(decode_header(item) for item in rlp.split_list(ommers, len(ommers) // BLOOM_BYTES)),
     )
