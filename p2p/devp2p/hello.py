@@ -92,8 +92,8 @@ def decode_hello(payload: bytes) -> Hello:
         rlp.as_uint(version, 32),
         _printable(rlp.as_bytes(name)),
         tuple(map(_capability, listed)),
-        # Some clients put more than 16 bits here; nothing depends on it.
-        rlp.as_uint(port, 64),
+        # Read loosely, because clients differ (ethereumjs sends a zero byte for 0) and nothing depends on it.
+        int.from_bytes(rlp.as_bytes(port)[:8], "big"),
         rlp.as_bytes(node_id, NODE_ID_BYTES),
     )
 

@@ -23,7 +23,7 @@ from node.primitives.block import (
     encode_header,
 )
 from node.primitives.ids import BlockNumber, Hash32
-from node.primitives.receipt import Receipt, decode_receipt_item, receipt_body_item
+from node.primitives.receipt import BLOOM_BYTES, Receipt, decode_receipt_item, receipt_body_item
 from node.primitives.transaction import Transaction, decode_body_item
 from p2p.errors import MalformedMessage
 
@@ -359,7 +359,12 @@ def _encode_receipts(message: Receipts) -> bytes:
 def _decode_receipts(payload: bytes) -> Receipts:
     request_id, encoded = _without_id(payload)
     blocks = rlp.split_list(encoded, RECEIPT_LISTS_MAX)
-    return Receipts(request_id, tuple(tuple(map(decode_receipt_item, rlp.split_list(b))) for b in blocks))
+    return Receipts(request_id, tuple(map(_decode_receipt_list, blocks)))
+
+
+def _decode_receipt_list(encoded: bytes) -> tuple[Receipt, ...]:
+    # Each receipt holds a bloom, so more than this is nonsense: refused before it is taken apart.
+    return tuple(map(decode_receipt_item, rlp.split_list(encoded, len(encoded) // BLOOM_BYTES)))
 
 
 ETH68: Final = EthVersion(

@@ -40,6 +40,11 @@ def test_a_client_name_is_made_fit_for_a_log_line() -> None:
     assert name.startswith("evil??[31m")
 
 
+@pytest.mark.parametrize("port", [b"", b"\x00", b"\x00\x00"])
+def test_a_missing_port_may_be_written_in_any_way(port: bytes) -> None:
+    assert decode_hello(rlp.encode([5, b"x", [], port, bytes(64)])).listen_port == 0
+
+
 @pytest.mark.parametrize(
     "payload",
     [
