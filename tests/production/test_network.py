@@ -62,7 +62,7 @@ async def test_a_validator_that_is_away_is_stood_in_for_and_catches_up(autojump_
 
     async def work() -> None:
         await network.wait_heads(12, timeout_s=120.0)
-        network.cut_off = set()
+        network.heal()
         await network.wait_heads(24, timeout_s=120.0)
 
     await during(network.run, work)

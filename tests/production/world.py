@@ -136,6 +136,14 @@ class Network:
                 await nursery.start(validator.run)
             task_status.started()
 
+    def heal(self) -> None:
+        """Let all hear each other again; those who meet tell each other their heads, as a handshake does."""
+        self.cut_off = set()
+        for index, validator in enumerate(self.validators):
+            head = validator.reader.block(validator.reader.head.hash)
+            if head is not None and head.number > 0:
+                self._broadcast(index, head)
+
     def _broadcast(self, sender: int, block: Block) -> None:
         assert self._nursery is not None
         for index in range(len(self.validators)):
