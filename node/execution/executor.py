@@ -172,6 +172,10 @@ class StepTracer(Protocol):
         """
         ...
 
+    def on_log(self, log: Log, *, depth: int) -> None:
+        """A contract says something; forgotten when its frame, or one around it, fails."""
+        ...
+
     def on_enter(
         self, *, kind: str, sender: Address, to: Address | None, value: int, gas: int, data: bytes, depth: int
     ) -> None:

@@ -306,7 +306,10 @@ class Frame:
 
     def add_log_entry(self, account: Address, topics: tuple[int, ...] | list[int], data: bytes) -> None:
         """LOG0 .. LOG4."""
-        self.state.add_log(Log(account, tuple(Hash32(topic.to_bytes(32, "big")) for topic in topics), data))
+        log = Log(account, tuple(Hash32(topic.to_bytes(32, "big")) for topic in topics), data)
+        self.state.add_log(log)
+        if self.transaction_context.tracer is not None:
+            self.transaction_context.tracer.on_log(log, depth=self.msg.depth)
 
     @property
     def contracts_created(self) -> set[Address]:

@@ -3,7 +3,7 @@
 from node.execution.executor import BlockContext, BlockOutcome, Interrupted, StepTracer
 from node.execution.py_evm import PyEvmExecutor, PyEvmSession
 from node.primitives.ids import ZERO_HASH
-from node.primitives.receipt import Receipt
+from node.primitives.receipt import Log, Receipt
 from node.primitives.state import StateView
 from node.primitives.transaction import Transaction
 
@@ -15,6 +15,9 @@ class SilentTracer:
     wants_memory = True
 
     def on_step(self, **step: object) -> None:
+        """Forget it."""
+
+    def on_log(self, log: Log, *, depth: int) -> None:
         """Forget it."""
 
     def on_enter(self, **frame: object) -> None:
