@@ -40,6 +40,7 @@ def partition(network: RunningNetwork, names: Sequence[str], say: Say) -> None:
 
 def heal(network: RunningNetwork, say: Say) -> None:
     """Let paused nodes go on, start stopped ones, lift every partition."""
+    kept = [node for node in network.nodes if launcher.process_of(node).state != "stopped"]
     for node in network.nodes:
         state = launcher.process_of(node).state
         if state == "paused":
@@ -48,11 +49,9 @@ def heal(network: RunningNetwork, say: Say) -> None:
         elif state == "stopped":
             launcher.start(node)
             say(f"{node.name}: started")
-    for node in network.nodes:
-        try:
-            _block_peers(network, node, [])
-        except NodeFailed:
-            say(f"{node.name}: does not answer yet; one that has just started knows of no partition")
+    for node in kept:
+        # A node that has just started knows of no partition.
+        _block_peers(network, node, [])
 
 
 def _hurt(action: str, node: NodeFiles) -> str:
