@@ -6,6 +6,7 @@ from typing import Protocol
 import trio
 
 from node.backends.clique import CliqueEngineBackend
+from node.backends.execution import ExecutorBackend
 from node.backends.network import NodeNetwork, SyncState
 from node.backends.pool import NodePool
 from node.chain.events import HeadChanged
@@ -13,6 +14,7 @@ from node.chain.gas import base_fee_after
 from node.chain.opening import Chain
 from node.chain.reader import ChainReader
 from node.config.settings import Settings
+from node.execution.executor import Executor
 from node.observability.build import client_version
 from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
@@ -37,6 +39,11 @@ class NodeParts(Protocol):
     @property
     def chain(self) -> Chain:
         """The open chain."""
+        ...
+
+    @property
+    def executor(self) -> Executor:
+        """Which EVM runs."""
         ...
 
     @property
@@ -68,6 +75,7 @@ def node_backend(node: NodeParts, network: NodePeers, sync: SyncState, driver: D
         state=chain,
         network=peers,
         client_version=client_version(),
+        execution=ExecutorBackend(reader, node.executor),
         pool=NodePool(node.pool, node.settings.pool.minimum_priority_fee_wei),
         admin=peers,
         clique=CliqueEngineBackend(reader, driver),

@@ -18,6 +18,7 @@ from wsproto.events import (
     TextMessage,
 )
 
+from node.config.settings import RpcSettings
 from node.rpc.api import RpcApi
 from node.rpc.server import serve_rpc
 from tests.rpc.world import World
@@ -31,11 +32,11 @@ class Place:
         self._scope = trio.CancelScope()
         self._streams: list[trio.SocketStream] = []
 
-    async def run(self, world: World, api: RpcApi, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, settings: RpcSettings, api: RpcApi, task_status: trio.TaskStatus[None]) -> None:
         """Serve until stopped."""
         with self._scope:
             async with trio.open_nursery() as nursery:
-                listeners = await nursery.start(serve_rpc, world.settings, api)
+                listeners = await nursery.start(serve_rpc, settings, api)
                 self.port = listeners[0].socket.getsockname()[1]
                 task_status.started()
 
@@ -68,7 +69,7 @@ async def served(world: World, **settings: Any) -> AsyncIterator[Place]:
     api = world.api(**settings)
     place = Place()
     async with trio.open_nursery() as nursery:
-        await nursery.start(place.run, world, api)
+        await nursery.start(place.run, world.settings, api)
         try:
             yield place
         finally:

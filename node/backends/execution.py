@@ -1,0 +1,120 @@
+"""Calls, estimates and traces as the RPC asks for them, on any kept state."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from node.chain.reader import ChainReader
+from node.execution.calls import CallFailed as ExecutionFailed
+from node.execution.calls import create_access_list, estimate_gas
+from node.execution.executor import BlockContext, Call, CallResult, Executor, Interrupted
+from node.execution.tracing import CallTracer, StructLogger
+from node.primitives.block import Block
+from node.primitives.errors import RequestError
+from node.rpc.backend import AccessListOutcome, BlockOverride, CallFailed, CallPlace, TraceOptions
+from node.rpc.jsonrpc import Json
+
+
+class ExecutorBackend:
+    """ExecutionBackend over an Executor. Worker threads."""
+
+    def __init__(
+        self, reader: ChainReader, executor: Executor, unix_time: Callable[[], float] = time.time
+    ) -> None:
+        self._reader = reader
+        self._executor = executor
+        self._unix_time = unix_time
+
+    def call(self, place: CallPlace, call: Call, interrupted: Interrupted) -> CallResult:
+        """See the port."""
+        view = self._reader.state_at(place.header.hash)
+        return self._executor.call(self._context(place), view, call, place.accounts, interrupted=interrupted)
+
+    def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
+        """See the port."""
+        view = self._reader.state_at(place.header.hash)
+        try:
+            return estimate_gas(
+                self._executor,
+                self._context(place),
+                view,
+                call,
+                place.accounts,
+                cap=call.gas_limit,
+                interrupted=interrupted,
+            )
+        except ExecutionFailed as failed:
+            raise CallFailed(failed.result) from None
+
+    def create_access_list(self, place: CallPlace, call: Call, interrupted: Interrupted) -> AccessListOutcome:
+        """See the port."""
+        view = self._reader.state_at(place.header.hash)
+        found = create_access_list(
+            self._executor, self._context(place), view, call, place.accounts, interrupted
+        )
+        return AccessListOutcome(found.access_list, found.gas_used, found.error)
+
+    def trace_transactions(
+        self, block: Block, indexes: Sequence[int], options: TraceOptions, interrupted: Interrupted
+    ) -> list[Json]:
+        """See the port. Each is traced after a silent run of those before it in the block."""
+        parent = self._reader.header(block.header.parent_hash)
+        if parent is None:
+            raise RequestError("genesis is not traceable")
+        view = self._reader.state_at(parent.hash)
+        context = self._reader.context_of(block.header)
+        results: list[Json] = []
+        for index in indexes:
+            tracer = _tracer(options)
+            before, tx = block.transactions[:index], block.transactions[index]
+            self._executor.trace_transaction(context, view, before, tx, tracer, interrupted)
+            results.append(tracer.result())
+        return results
+
+    def trace_call(
+        self, place: CallPlace, call: Call, options: TraceOptions, interrupted: Interrupted
+    ) -> Json:
+        """See the port."""
+        view = self._reader.state_at(place.header.hash)
+        tracer = _tracer(options)
+        self._executor.call(self._context(place), view, call, place.accounts, tracer, interrupted)
+        return tracer.result()
+
+    def _context(self, place: CallPlace) -> BlockContext:
+        """What the code may know of its block: that of `place.header`, or of the one to come."""
+        header = place.header
+        author = self._reader.author_of(header)
+        if place.pending:
+            timestamp = max(header.timestamp + 1, int(self._unix_time()))
+            context = self._reader.context_after(header, timestamp, author)
+        else:
+            context = self._reader.context_of(header)
+        return _overridden(context, place.block)
+
+
+def _overridden(context: BlockContext, change: BlockOverride) -> BlockContext:
+    if change == BlockOverride():
+        return context
+    return replace(
+        context,
+        number=context.number if change.number is None else change.number,
+        timestamp=context.timestamp if change.timestamp is None else change.timestamp,
+        gas_limit=context.gas_limit if change.gas_limit is None else change.gas_limit,
+        author=context.author if change.author is None else change.author,
+        difficulty=context.difficulty if change.difficulty is None else change.difficulty,
+        base_fee_per_gas=(
+            context.base_fee_per_gas if change.base_fee_per_gas is None else change.base_fee_per_gas
+        ),
+    )
+
+
+def _tracer(options: TraceOptions) -> StructLogger | CallTracer:
+    if options.tracer is not None:
+        return CallTracer(only_top_call=options.only_top_call, with_logs=options.with_logs)
+    return StructLogger(
+        with_memory=options.with_memory,
+        with_stack=options.with_stack,
+        with_storage=options.with_storage,
+        with_return_data=options.with_return_data,
+        steps_max=options.steps_max,
+    )
