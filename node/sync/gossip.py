@@ -83,8 +83,11 @@ class Gossip:
             for part in _parts(small):
                 member.connection.send(Transactions(tuple(part)))
 
-    def greet(self, member: Member) -> None:
-        """Tell a peer that has just come what is in the pool."""
+    def greet(self, member: Member, head: BlockRef) -> None:
+        """Tell a peer that has just come what is in the pool, and of a head newer than the handshake told."""
+        if head.hash not in member.known_blocks:
+            member.known_blocks.add(head.hash)
+            member.connection.send(NewBlockHashes((head,)))
         self._announce(member, self._pending())
 
     def _pending(self) -> list[Transaction]:

@@ -96,7 +96,7 @@ class Sync:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(intake.run)
                 nursery.start_soon(self._answer, member, requests)
-                self._gossip.greet(member)
+                self._gossip.greet(member, self._chain.head.ref)
                 while True:
                     await self._receive(member, intake, put)
         finally:

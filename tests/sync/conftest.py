@@ -1,4 +1,4 @@
-"""Virtual time: threads run in place, so that the clock moves only when nothing is left to do."""
+"""Threads run in place, so that virtual time (autojump_clock) moves only when nothing is left to do."""
 
 import pytest
 
@@ -6,5 +6,5 @@ from tests.sync.world import inline
 
 
 @pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch, autojump_clock) -> None:
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio.to_thread.run_sync", inline)

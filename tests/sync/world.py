@@ -272,6 +272,8 @@ class End:
         """All that was sent over this end, answers and requests too."""
         self.gone = trio.Event()
         self._inbox_in, self._inbox = trio.open_memory_channel[Message](10_000)
+        self._wire_in, self._wire = trio.open_memory_channel[tuple[float, Message]](10_000)
+        trio.lowlevel.spawn_system_task(self._deliver)
         self._waiting: dict[int, tuple[trio.Event, list[Message]]] = {}
         self._last_id = 0
 
@@ -306,12 +308,17 @@ class End:
         self.sent.append(message)
         if self.gone.is_set():
             return False
-        trio.lowlevel.spawn_system_task(self.other.arrive, message)
+        self._wire_in.send_nowait((trio.current_time() + self.latency_s, message))
         return True
 
-    async def arrive(self, message: Message) -> None:
+    async def _deliver(self) -> None:
+        """Bring what was sent to the other side, in order, each after its time."""
+        async for due_s, message in self._wire:
+            await trio.sleep_until(due_s)
+            self.other.arrive(message)
+
+    def arrive(self, message: Message) -> None:
         """A message from the other side."""
-        await trio.sleep(self.latency_s)
         if isinstance(message, BlockHeaders | BlockBodies | PooledTransactions | Receipts):
             waiting = self._waiting.pop(message.request_id, None)
             if waiting is not None:
@@ -395,7 +402,7 @@ class Node:
         """Link with a scripted peer: our end. `answer` maps requests to answers, None stays silent."""
         ours, theirs = linked(self.name, status_of(self.chain), name, status, latency_s)
         self.serve(ours)
-        self.nursery.start_soon(_play, theirs, answer)
+        self.nursery.start_soon(play, theirs, answer)
         return ours
 
     def serve(self, end: End) -> None:
@@ -416,7 +423,8 @@ class Node:
             end.close()
 
 
-async def _play(end: End, answer: Answer) -> None:
+async def play(end: End, answer: Answer) -> None:
+    """Answer requests by a script until the link is gone."""
     while True:
         try:
             message = await end.receive()
