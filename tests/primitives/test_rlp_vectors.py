@@ -1,0 +1,52 @@
+"""Official RLPTests: one encoding per value, and every other one refused."""
+
+import pytest
+
+from node.primitives import rlp
+from tests.vectors import ethereum_tests, load_json
+
+
+def value_of(vector):
+    """A value as the vectors write it: text is Latin-1 bytes, "#..." a large number."""
+    if isinstance(vector, list):
+        return [value_of(item) for item in vector]
+    if isinstance(vector, str):
+        return int(vector[1:]) if vector.startswith("#") else vector.encode("latin-1")
+    return vector
+
+
+def decoded(value):
+    """A value as decoding gives it back: numbers are their shortest bytes."""
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if isinstance(value, int):
+        return value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return value
+
+
+def vectors(name):
+    """(name, value, encoding) of a file."""
+    content = load_json(ethereum_tests() / "RLPTests" / name)
+    return [(case, each["in"], bytes.fromhex(each["out"][2:])) for case, each in content.items()]
+
+
+def test_values_have_the_encoding_that_others_give_them():
+    cases = vectors("rlptest.json")
+    assert len(cases) == 28
+    for name, vector, encoding in cases:
+        value = value_of(vector)
+        assert rlp.encode(value) == encoding, name
+        assert rlp.decode(encoding) == decoded(value), name
+
+
+def test_encodings_that_are_none_are_refused():
+    cases = vectors("invalidRLPTest.json")
+    assert len(cases) == 26
+    for name, _, encoding in cases:
+        with pytest.raises(rlp.RlpError):
+            pytest.fail(f"{name}: decoded to {rlp.decode(encoding)!r}")
+
+
+def test_encodings_of_unknown_values_are_read_and_written_back():
+    for name, _, encoding in vectors("RandomRLPTests/example.json"):
+        assert rlp.encode(rlp.decode(encoding)) == encoding, name
