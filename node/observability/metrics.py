@@ -5,29 +5,36 @@ already knows (head, peers, pool) is read when somebody scrapes: `read_at_scrape
 Names follow Prometheus: base units (seconds, bytes), `_total` on counters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 DELAY_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-IMPORT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-REQUEST_BUCKETS_S: Final = (0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 
 
 class Metrics:
     """One node's numbers. Its registry is its own, so that several nodes can live in one test process."""
 
     def __init__(self, version: str, role: str) -> None:
+        # A second series per counter, with the time it was made, would double the page.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("phoenix_build", "Which program this is.", registry=self.registry)
         build.info({"version": version, "role": role})
         self.blocks_imported = self._counter("blocks_imported", "Blocks that became canonical.")
-        self.blocks_sealed = self._counter("blocks_sealed", "Blocks this node sealed.")
         self.reorganisations = self._counter("reorganisations", "Times canonical blocks were replaced.")
         self.blocks_unwound = self._counter("blocks_unwound", "Canonical blocks that were replaced.")
         self.transactions_included = self._counter(
@@ -35,16 +42,11 @@ class Metrics:
         )
         self.gas_used = self._counter("gas_used", "Gas used by imported blocks.")
         self.peers_dropped = self._counter("peers_dropped", "Sessions this node ended; the log has reasons.")
-        # The method is one that exists, or "unknown": a label is kept for ever.
-        self.rpc_errors = self._counter("rpc_errors", "JSON-RPC errors answered.", "method", "code")
-        self.rpc_seconds = self._histogram(
-            "rpc_request", "Time to answer one JSON-RPC request.", REQUEST_BUCKETS_S, "method"
-        )
-        self.import_seconds = self._histogram(
-            "block_import", "From a block's arrival at the importer to its commit.", IMPORT_BUCKETS_S
-        )
-        self.loop_delay_seconds = self._histogram(
-            "loop_delay", "How late a timer fired; sealing timers are as late as this.", DELAY_BUCKETS_S
+        self.loop_delay_seconds = Histogram(
+            "phoenix_loop_delay_seconds",
+            "How late a timer fired; sealing timers are as late as this.",
+            buckets=DELAY_BUCKETS_S,
+            registry=self.registry,
         )
 
     def read_at_scrape(self, name: str, text: str, read: Callable[[], float]) -> None:
@@ -55,8 +57,5 @@ class Metrics:
         """All numbers in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"phoenix_{name}", text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets_s: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"phoenix_{name}_seconds", text, labels, buckets=buckets_s, registry=self.registry)
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"phoenix_{name}", text, registry=self.registry)

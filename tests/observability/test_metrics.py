@@ -8,10 +8,10 @@ def sample(metrics: Metrics, name: str) -> float | None:
 def test_counters_and_histograms_stand_in_the_exposition() -> None:
     metrics = Metrics("1.2.3", "validator")
     metrics.blocks_imported.inc(3)
-    metrics.import_seconds.observe(0.02)
+    metrics.loop_delay_seconds.observe(0.02)
     text = metrics.exposition().decode()
     assert "phoenix_blocks_imported_total 3.0" in text
-    assert 'phoenix_block_import_seconds_bucket{le="0.025"} 1.0' in text
+    assert 'phoenix_loop_delay_seconds_bucket{le="0.025"} 1.0' in text
     assert 'phoenix_build_info{role="validator",version="1.2.3"} 1.0' in text
 
 
