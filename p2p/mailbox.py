@@ -20,6 +20,7 @@ class Mailbox(Generic[T]):
         self._bytes = 0
         self._closed = False
         self._waiting = trio.lowlevel.ParkingLot()
+        self._crowded = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -52,14 +53,23 @@ class Mailbox(Generic[T]):
         """The oldest item; IndexError when there is none."""
         item, size = self._items.popleft()
         self._bytes -= size
+        self._crowded.unpark_all()
         return item
+
+    async def wait_below(self, fullness: float) -> None:
+        """Return once it is no fuller than this, or closed."""
+        await trio.lowlevel.checkpoint()
+        while self.fullness > fullness and not self._closed:
+            await self._crowded.park()
 
     def clear(self) -> None:
         """Throw away what is in it."""
         self._items.clear()
         self._bytes = 0
+        self._crowded.unpark_all()
 
     def close(self) -> None:
         """Take nothing more; what is in it can still be taken."""
         self._closed = True
         self._waiting.unpark_all()
+        self._crowded.unpark_all()

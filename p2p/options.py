@@ -18,8 +18,11 @@ class PeerLimits:
     """Waiting to be sent; a peer that reads too slowly for this is dropped."""
     outbox_bytes_max: int = 32 * MIB
     inbox_messages_max: int = 1024
-    """Waiting to be looked at by whoever serves the peer; what comes on top is lost."""
-    inbox_bytes_max: int = 32 * MIB
+    """Waiting to be looked at by whoever serves the peer; what comes on top is lost.
+
+    In bytes of the wire; decoded, they take several times as much memory.
+    """
+    inbox_bytes_max: int = 8 * MIB
     messages_per_s: float = 2000.0
     """Inbound; a peer that sends more is read no faster, and loses score."""
     messages_burst: int = 8000

@@ -63,6 +63,8 @@ DECODED_IN_PLACE_BYTES_MAX: Final = 32_768
 """Larger payloads are decoded in a worker thread, so that timers and other peers are not kept waiting."""
 GOSSIP_FULLNESS_MAX: Final = 0.5
 """Transaction gossip is lost first: above this, the inbox takes other messages only."""
+WRITABLE_FULLNESS_MAX: Final = 0.1
+"""Of the outgoing queue, for answers: they are large, and their asker can wait."""
 TRICKLE_FACTOR: Final = 4
 """A single message may take this many idle times to arrive, however steadily its bytes come."""
 
@@ -173,6 +175,14 @@ class Peer:
     def send_opaque(self, capability: str, code: int, payload: bytes) -> bool:
         """`send` for another protocol that is shared with this peer; KeyError when it is not."""
         return self._queue(self._opaque[capability][0].offset + code, payload)
+
+    async def wait_writable(self) -> None:
+        """Return once the peer has taken enough of what is queued, or is gone.
+
+        Whoever answers requests waits here before each answer: a peer that asks faster than it reads then
+        waits for itself, instead of filling its queue and being dropped.
+        """
+        await self._outbox.wait_below(WRITABLE_FULLNESS_MAX)
 
     async def receive(self) -> Message:
         """The next announcement or request of the peer; PeerGone at the end."""

@@ -98,6 +98,7 @@ class PeerPool:
         self._peers: dict[bytes, Peer] = {}
         self._port = options.port
         self._nursery: trio.Nursery | None = None
+        self._rules_changed = trio.Event()
         self._inbound_refused = 0
         self._dials_failed = 0
         self._bans = 0
@@ -163,7 +164,9 @@ class PeerPool:
         return peer is not None or static is not None
 
     def recheck_permits(self) -> None:
-        """Drop every peer that may not connect any more: call when the rules behind `permit` have changed."""
+        """To be called when what `permit` says has changed: drop who may not stay, dial who may come back."""
+        self._rules_changed.set()
+        self._rules_changed = trio.Event()
         for peer in list(self._peers.values()):
             if (words := self._permit(peer.info())) is not None:
                 peer.disconnect(DisconnectReason.USELESS_PEER, words)
@@ -214,7 +217,8 @@ class PeerPool:
         )
         self._dials_failed += failures > 0
         self._report(DialFailed(str(enode), reason, retry_s))
-        await trio.sleep(retry_s)
+        with trio.move_on_after(retry_s):
+            await self._rules_changed.wait()
 
     async def _dial(self, enode: Enode) -> str:
         """One attempt, and the whole life of the connection when it succeeds; how it ended."""

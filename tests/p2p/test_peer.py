@@ -265,6 +265,42 @@ class TestQueues:
             assert peer.send(transaction(30_000))
             assert (await other.hear()).code == ETH_OFFSET + 2
 
+    async def test_answers_wait_for_a_peer_that_reads_slowly(
+        self, network: MemoryNetwork, autojump_clock: MockClock
+    ) -> None:
+        a = Node(network, 1, peer=PeerLimits(outbox_bytes_max=1_000_000))
+        async with running(a):
+            other, peer = await met(network, a)
+            answered = 0
+
+            async def answer() -> None:
+                nonlocal answered
+                for _ in range(40):
+                    await peer.wait_writable()
+                    assert peer.send(transaction(100_000))
+                    answered += 1
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answer)
+                await trio.sleep(5)
+                assert 1 <= answered <= 4
+                for _ in range(40):
+                    assert (await other.hear()).code == ETH_OFFSET + 2
+                    await trio.sleep(1)
+            assert a.pool.peers
+
+    async def test_waiting_for_a_peer_that_leaves_ends(
+        self, network: MemoryNetwork, autojump_clock: MockClock
+    ) -> None:
+        a = Node(network, 1)
+        async with running(a):
+            other, peer = await met(network, a)
+            while peer._outbox.fullness < 0.2:
+                assert peer.send(transaction(1_000_000))
+            await other.connection.stream.aclose()
+            await peer.wait_writable()
+            assert not peer.send(ANNOUNCED)
+
     async def test_whoever_serves_too_slowly_loses_gossip_first(
         self, network: MemoryNetwork, autojump_clock: MockClock
     ) -> None:

@@ -246,6 +246,20 @@ async def test_who_may_not_connect_is_told_and_who_may_not_stay_is_dropped(
         assert (a.told(PeerLeft)[0].by_us, a.told(PeerLeft)[0].reason) == (True, "membership withdrawn")
 
 
+async def test_who_may_come_back_is_dialled_at_once(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    b = Node(network, 2)
+    a = Node(network, 1, static_peers=(b.enode,), redial_s_min=1000.0, redial_s_max=1000.0)
+    a.permit = lambda info: "cut off"
+    async with running(b, a):
+        await until(lambda: a.told(DialFailed))
+        assert a.told(DialFailed)[0].reason == "cut off"
+        a.permit = lambda info: None
+        a.pool.recheck_permits()
+        await connected(a, b)
+
+
 async def test_a_second_connection_of_a_live_identity_is_refused(
     network: MemoryNetwork, autojump_clock: MockClock
 ) -> None:
