@@ -38,12 +38,9 @@ def verdict(encoded, fork):
     """hash, sender and intrinsic gas; None when the bytes are refused."""
     try:
         tx = decode_transaction(encoded)
-        sender = Account(tx.nonce, BALANCE_MAX, EMPTY_HASH)
-        return (
-            f"0x{tx.hash.hex()}",
-            f"0x{tx.sender.hex()}",
-            check_transaction(tx, context_under(fork), sender),
-        )
+        sender = Account(tx.nonce, tx.value + GAS_COST_MAX, EMPTY_HASH)
+        gas = check_transaction(tx, context_under(fork), sender)
+        return f"0x{tx.hash.hex()}", f"0x{tx.sender.hex()}", gas
     except ChainError:
         return None
 
