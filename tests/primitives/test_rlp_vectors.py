@@ -27,7 +27,8 @@ def decoded(value):
 def vectors(name):
     """(name, value, encoding) of a file."""
     content = load_json(ethereum_tests() / "RLPTests" / name)
-    return [(case, each["in"], bytes.fromhex(each["out"][2:])) for case, each in content.items()]
+    encoded = {case: bytes.fromhex(each["out"].removeprefix("0x")) for case, each in content.items()}
+    return [(case, each["in"], encoded[case]) for case, each in content.items()]
 
 
 def test_values_have_the_encoding_that_others_give_them():
