@@ -7,6 +7,7 @@ from node.primitives import rlp
 from node.primitives.block import BlockRef
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
+from node.state.before_images import decode_image, encode_image, needs_after, undo
 from node.state.commit import PreparedState
 from node.storage import schema
 from node.storage.kv import Batch, Reader
@@ -21,9 +22,12 @@ def row_after(kv: Reader, key: bytes, number: BlockNumber) -> bytes | None:
     """A state row as it was after block `number`: before the first change since, or as it is now."""
     prefix = schema.history_prefix(key)
     start = prefix + schema.number_bytes(number + 1)
-    for _, before in kv.iterate(start, prefix + _LAST_NUMBER):
-        return before or None
-    return kv.get(key)
+    images = []
+    for _, image in kv.iterate(start, prefix + _LAST_NUMBER):
+        images.append(image)
+        if not needs_after(image):
+            return undo(images, None)
+    return undo(images, kv.get(key))
 
 
 def put_state(batch: Batch, ref: BlockRef, state: PreparedState) -> None:
@@ -32,7 +36,8 @@ def put_state(batch: Batch, ref: BlockRef, state: PreparedState) -> None:
     batch.rows.update(state.rows)
     batch.rows.update(state.codes)
     for key, before in state.before.items():
-        batch.put(schema.history_prefix(key) + number, before or b"")
+        place = schema.history_prefix(key) + number
+        batch.put(place, encode_image(before, state.rows[key], place))
     batch.put(schema.state_keys_key(ref.number), rlp.encode(list(state.before)))
     for address, birth in state.dead:
         batch.put(schema.dead_storage_prefix(ref.number) + address + schema.number_bytes(birth), b"")
@@ -55,10 +60,10 @@ def take_back(kv: Reader, batch: Batch, rows: dict[bytes, bytes | None], number:
     suffix = schema.number_bytes(number)
     for key in changed_keys(kv, number):
         history_key = schema.history_prefix(key) + suffix
-        before = kv.get(history_key)
-        if before is None:
+        image = kv.get(history_key)
+        if image is None:
             raise StorageError(f"block {number} left no before-image of the state row {key.hex()}")
-        rows[key] = before or None
+        rows[key] = decode_image(image, rows[key] if key in rows else kv.get(key))
         batch.delete(history_key)
     for key, _ in kv.iterate(schema.dead_storage_prefix(number), schema.dead_storage_prefix(number + 1)):
         batch.delete(key)

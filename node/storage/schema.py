@@ -17,7 +17,7 @@ State of one block, the base (node.state writes and explains these)
   A  path                                -> RLP node of the account trie
   S  address20 birth8 path               -> RLP node of a storage trie
 State of earlier blocks
-  u  state_key "/" number8               -> the row before block `number`; empty where there was none
+  u  state_key "/" number8               -> the row before block `number` (node.state.before_images)
   B  number8                             -> hash32 root32: block and state root, as far back as state is kept
   K  number8                             -> the state keys that block changed
   G  number8 address20 birth8            -> (empty): storage that died in block `number`, to be swept
@@ -31,7 +31,7 @@ Single rows
 
 A path is one ASCII hex digit per nibble from the trie's root. Where the length of a state key varies it ends
 in a path, and no path contains "/": the `u` rows of one key lie together in block order, and the state after
-block N is the row before the first change after N, one seek away.
+block N is the row before the first change after N: one seek, and a few rows read on.
 Flat keys are plain (address, slot) because most reads come from the EVM, which knows no hashes, and because
 an auditor can then list what the state holds; the trie, which needs keccak, is only touched once per block.
 `birth` is the number of the block in which the account's storage last began to be non-empty (it stands in the

@@ -1,0 +1,65 @@
+"""How a row stood before a block, in few bytes: mostly as the difference to how it stood after it.
+
+A changed trie node mostly differs from its predecessor in one child's hash, 32 bytes of 532. Kept whole, a
+changed account leaves 980 bytes of history in a state of 200,000; kept like this, 360. To read a row back,
+start at the next change whose image is whole (or at the row as it is now) and undo the changes before it. One
+image in sixteen is whole, drawn by key and block, so that this stays short.
+
+    (empty)                        there was no row
+    0x00 row                       the row
+    0x01 offset2 bytes             the row after the block, with these bytes put in at the offset
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from node.primitives.errors import StorageError
+
+WHOLE_ONE_IN: Final = 16
+ROW_BYTES_MIN: Final = 64
+"""Shorter rows are kept whole: there is little to win."""
+
+_WHOLE: Final = b"\x00"
+_DIFFERENCE: Final = b"\x01"
+
+
+def encode_image(before: bytes | None, after: bytes | None, place: bytes) -> bytes:
+    """The image of a row that a block changed; `place` is the history row's key."""
+    if before is None:
+        return b""
+    size = len(before)
+    if after is None or len(after) != size or not ROW_BYTES_MIN <= size <= 0xFFFF:
+        return _WHOLE + before
+    if zlib.crc32(place) % WHOLE_ONE_IN == 0:
+        return _WHOLE + before
+    # As numbers, the rows' highest and lowest differing bits tell where they begin and cease to differ.
+    difference = int.from_bytes(before, "big") ^ int.from_bytes(after, "big")
+    first = size - (difference.bit_length() + 7) // 8
+    last = size - ((difference & -difference).bit_length() + 7) // 8 + 1
+    return _DIFFERENCE + first.to_bytes(2, "big") + before[first:last]
+
+
+def decode_image(image: bytes, after: bytes | None) -> bytes | None:
+    """The row before a block from the row after it."""
+    if not image:
+        return None
+    if image[:1] == _WHOLE:
+        return image[1:]
+    first = int.from_bytes(image[1:3], "big")
+    if image[:1] != _DIFFERENCE or after is None or first + len(image) - 3 > len(after):
+        raise StorageError(f"a before-image that does not fit its row: {image[:40].hex()}")
+    return after[:first] + image[3:] + after[first + len(image) - 3 :]
+
+
+def needs_after(image: bytes) -> bool:
+    """Whether the image says nothing without the row after the block."""
+    return image[:1] == _DIFFERENCE
+
+
+def undo(images: Iterable[bytes], now: bytes | None) -> bytes | None:
+    """The row before the first of the images (oldest first), when it is `now` after the last of them."""
+    row = now
+    for image in reversed(list(images)):
+        row = decode_image(image, row)
+    return row

@@ -1,0 +1,57 @@
+"""Images of rows before a block: small, and exact."""
+
+import random
+
+import pytest
+
+from node.primitives.errors import StorageError
+from node.state.before_images import (
+    ROW_BYTES_MIN,
+    WHOLE_ONE_IN,
+    decode_image,
+    encode_image,
+    needs_after,
+    undo,
+)
+from node.trie.nodes import encode_branch
+
+
+def row(draw):
+    kind = draw.random()
+    if kind < 0.1:
+        return None
+    if kind < 0.3:
+        return draw.randbytes(draw.choice([1, 40, ROW_BYTES_MIN - 1, ROW_BYTES_MIN, 300]))
+    return encode_branch([b"\xa0" + bytes([draw.randrange(3)]) * 32 for _ in range(16)] + [b"\x80"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_row_of_a_history_is_found_again(seed):
+    draw = random.Random(seed)
+    rows = [row(draw) for _ in range(60)]
+    images = [encode_image(rows[i], rows[i + 1], b"key %d" % i) for i in range(59)]
+    for first in range(59):
+        assert decode_image(images[first], rows[first + 1]) == rows[first]
+        last = next((i for i in range(first, 59) if not needs_after(images[i])), 58)
+        assert undo(images[first : last + 1], rows[59] if last == 58 else None) == rows[first]
+
+
+@pytest.mark.parametrize("changed", [0, 7, 15])
+def test_one_childs_change_costs_one_hash(changed):
+    children = [b"\xa0" + bytes([i]) * 32 for i in range(16)] + [b"\x80"]
+    after = [*children[:changed], b"\xa0" + b"\xff" * 32, *children[changed + 1 :]]
+    assert len(encode_image(encode_branch(children), encode_branch(after), b"place")) == 3 + 32
+
+
+def test_some_images_are_whole_so_that_no_way_back_is_long():
+    before, after = b"\x01" * 100, b"\x01" * 99 + b"\x02"
+    whole = sum(not needs_after(encode_image(before, after, b"%d" % i)) for i in range(1600))
+    assert 0.7 < whole / (1600 / WHOLE_ONE_IN) < 1.3
+
+
+@pytest.mark.parametrize(
+    ("image", "after"), [(b"\x01\x00\x00a", None), (b"\x01\x00\x05ab", b"123456"), (b"\x02a", b"a")]
+)
+def test_an_image_that_does_not_fit_is_refused(image, after):
+    with pytest.raises(StorageError, match="does not fit"):
+        decode_image(image, after)
