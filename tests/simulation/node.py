@@ -220,17 +220,14 @@ class Node:
     # --- the one door in
 
     def _take(self, header: Header) -> None:
-        if (
-            not self.running
-            or header.hash in self.disk.headers
-            or header.parent_hash not in self.disk.headers
-        ):
+        if not self.running or header.hash in self.disk.headers:
             return
         early_ms = header.timestamp * 1000 - self._clock_ms()
         if early_ms > 0:
+            # Before the look for the parent, which may be waiting for its time as well.
             self._later(early_ms + 1, lambda: self._take(header))
             return
-        if self._store(header):
+        if header.parent_hash in self.disk.headers and self._store(header):
             self._tell(f"head {self._describe(header)}")
             self._world.network.broadcast(self.name, NewBlock(header))
             self._feed(NewHead(header, self.disk.states[header.hash]))
