@@ -1,0 +1,43 @@
+"""go-ethereum at the last version whose Clique seals, built once per machine through the Go module proxy."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+VERSION: Final = "v1.13.15"
+PACKAGE: Final = "github.com/ethereum/go-ethereum/cmd/geth"
+BUILD_TIMEOUT_S: Final = 900
+
+
+@cache
+def geth_binary() -> Path:
+    """Path of the program; skips where Go, or the module, cannot be had."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("Go is not installed")
+    folder = Path(tempfile.gettempdir()) / f"phoenix-go-{os.getuid()}" / VERSION
+    if not (folder / "geth").is_file():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The linker of later Go versions refuses a name that a dependency of this version borrows.
+        command = [go, "install", "-ldflags=-checklinkname=0", f"{PACKAGE}@{VERSION}"]
+        environment = {**os.environ, "GOBIN": str(folder)}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
+        )
+        if done.returncode != 0:
+            pytest.skip(f"geth {VERSION} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
+    return folder / "geth"
+
+
+def run_geth(data_dir: Path, *arguments: str, timeout_s: float = 60) -> str:
+    """Run one command to its end; its log. AssertionError when it fails."""
+    command = [str(geth_binary()), "--datadir", str(data_dir), "--ipcdisable", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+    assert done.returncode == 0, f"geth {' '.join(arguments)}: {done.stderr[-2000:]}"
+    return done.stdout + done.stderr
