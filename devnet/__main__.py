@@ -80,7 +80,8 @@ def _up(args: argparse.Namespace) -> int:
         f"network {network.name!r} works: {proof.transactions} transactions in blocks "
         f"{proof.blocks[0]} to {proof.blocks[1]}, agreed on by {len(layout.nodes)} nodes\n"
     )
-    _say(status_table(RunningNetwork(layout)))
+    with RunningNetwork(layout) as running:
+        _say(status_table(running))
     return 0
 
 
@@ -93,8 +94,8 @@ def _down(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    running = RunningNetwork(open_layout(args.home))
-    _say(status_table(running))
+    with _running(args) as running:
+        _say(status_table(running))
     return 0 if all(process_of(node).state == "running" for node in running.nodes) else 1
 
 
@@ -116,21 +117,21 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _perturb(args: argparse.Namespace) -> int:
-    with exclusive(args.home):
-        perturb(RunningNetwork(open_layout(args.home)), args.action, args.nodes, _say)
+    with exclusive(args.home), _running(args) as running:
+        perturb(running, args.action, args.nodes, _say)
     return 0
 
 
 def _heal(args: argparse.Namespace) -> int:
-    with exclusive(args.home):
-        running = RunningNetwork(open_layout(args.home))
+    with exclusive(args.home), _running(args) as running:
         heal(running, _say)
         running.wait_connected(args.timeout, _say)
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
-    findings = check(RunningNetwork(open_layout(args.home)))
+    with _running(args) as running:
+        findings = check(running)
     if args.json:
         rows = [{"what": each.what, "holds": each.holds, "detail": each.detail} for each in findings]
         _say(json.dumps(rows, indent=2))
@@ -144,7 +145,8 @@ def _load(args: argparse.Namespace) -> int:
     from devnet.load import Plan, run_load
 
     plan = Plan(args.rate, args.seconds, args.count)
-    outcome = run_load(RunningNetwork(open_layout(args.home)), plan, _progress)
+    with _running(args) as running:
+        outcome = run_load(running, plan, _progress)
     summary = outcome.summary()
     _say(json.dumps(summary, indent=2) if args.json else table(list(summary.items()), ("", "")).lstrip("\n"))
     return 0 if not outcome.missing and not outcome.refused else 1
@@ -216,6 +218,10 @@ def _add_experiments(commands: Commands) -> None:
     work.add_argument("--count", type=int, help="at most so many")
     work.add_argument("--json", action="store_true")
     work.set_defaults(run=_load)
+
+
+def _running(args: argparse.Namespace) -> RunningNetwork:
+    return RunningNetwork(open_layout(args.home))
 
 
 def _say(line: str) -> None:

@@ -42,10 +42,10 @@ def bring_up(
     network = with_ports(network, home, choice)
     layout = prepare(network, home)
     start_missing(layout, say)
-    running = RunningNetwork(layout)
-    running.wait_connected(timeout_s, lambda line: say(f"connecting  {line}"))
-    running.wait_heads(BLOCKS_FIRST, timeout_s, lambda line: say(f"sealing     {line}"))
-    return prove(running, lambda line: say(f"proof       {line}"))
+    with RunningNetwork(layout) as running:
+        running.wait_connected(timeout_s, lambda line: say(f"connecting  {line}"))
+        running.wait_heads(BLOCKS_FIRST, timeout_s, lambda line: say(f"sealing     {line}"))
+        return prove(running, lambda line: say(f"proof       {line}"))
 
 
 def with_ports(network: Network, home: Path, choice: PortChoice) -> Network:

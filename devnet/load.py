@@ -99,7 +99,7 @@ class _Run:
         self._plan = plan
         self._say = say
         self._clients = list(network.clients.values())
-        self._watched = RpcClient(network.nodes[0].rpc_url)
+        self._watched = self._clients[0]
         chain_id = network.layout.network.chain_id
         self._wallets = [Wallet(account["private_key"], chain_id) for account in network.layout.accounts]
         for number, wallet in enumerate(self._wallets):

@@ -39,11 +39,22 @@ def _number(answer: object) -> int | None:
 
 
 class RunningNetwork:
-    """All nodes of a layout with a connection to each."""
+    """All nodes of a layout with a connection to each; close it, or use it as a context."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.clients = {node.name: RpcClient(node.rpc_url) for node in layout.nodes}
+
+    def __enter__(self) -> "RunningNetwork":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let all connections go."""
+        for client in self.clients.values():
+            client.close()
 
     @property
     def nodes(self) -> tuple[NodeFiles, ...]:

@@ -29,7 +29,7 @@ class Metrics:
 
     def __init__(self, version: str, role: str) -> None:
         # A second series per counter, with the time it was made, would double the page.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("phoenix_build", "Which program this is.", registry=self.registry)

@@ -38,10 +38,15 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         launcher.stop(node, grace_s=5)
 
 
-def test_a_node_is_started_seen_and_stopped(layout: Layout) -> None:
+@pytest.fixture
+def running(layout: Layout) -> Iterator[RunningNetwork]:
+    with RunningNetwork(layout) as made:
+        yield made
+
+
+def test_a_node_is_started_seen_and_stopped(layout: Layout, running: RunningNetwork) -> None:
     (node,) = layout.nodes
     process = launcher.start(node, SERVE)
-    running = RunningNetwork(layout)
     said: list[str] = []
     running.wait_connected(20, said.append)
     running.wait_heads(7, 20, said.append)
@@ -86,37 +91,42 @@ def test_a_taken_port_is_reported_with_use_node_owner_and_cure(layout: Layout) -
     assert launcher.process_of(node).state == "stopped"
 
 
-def test_a_node_that_dies_is_named_and_its_log_has_the_reason(layout: Layout) -> None:
+def test_a_node_that_dies_is_named_and_its_log_has_the_reason(
+    layout: Layout, running: RunningNetwork
+) -> None:
     (node,) = layout.nodes
     launcher.start(node, (sys.executable, str(FAKE), "die"))
     with pytest.raises(NodeFailed) as caught:
-        RunningNetwork(layout).wait_connected(20, lambda line: None)
+        running.wait_connected(20, lambda line: None)
     assert (caught.value.node, str(caught.value)) == ("solo", "solo: its process has ended")
     assert launcher.log_tail(node).endswith("the disk is on fire")
 
 
-def test_a_node_that_does_not_get_there_is_named_with_where_it_stands(layout: Layout) -> None:
+def test_a_node_that_does_not_get_there_is_named_with_where_it_stands(
+    layout: Layout, running: RunningNetwork
+) -> None:
     (node,) = layout.nodes
     launcher.start(node, (sys.executable, str(FAKE), "stubborn"))
     with pytest.raises(NodeFailed, match=r"solo: not connected after 0 s: no RPC yet"):
-        RunningNetwork(layout).wait_connected(0.3, lambda line: None)
+        running.wait_connected(0.3, lambda line: None)
     wait_until(lambda: "ready" in launcher.log_tail(node), 20, "the fake is ready")
     assert launcher.stop(node, grace_s=0.1).startswith("did not stop within 0 s and was killed")
 
 
-def test_an_answer_from_somebody_elses_node_is_not_taken_for_ours(layout: Layout, tmp_path: Path) -> None:
+def test_an_answer_from_somebody_elses_node_is_not_taken_for_ours(
+    layout: Layout, running: RunningNetwork, tmp_path: Path
+) -> None:
     (node,) = layout.nodes
     launcher.start(node, SERVE)
-    RunningNetwork(layout).wait_connected(20, lambda line: None)
-    twin = generate(layout.network, tmp_path / "twin")
-    assert RunningNetwork(twin).views() == {"solo": NodeView(None, None)}
-    with pytest.raises(NodeFailed, match="solo: its process has ended"):
-        RunningNetwork(twin).wait_connected(20, lambda line: None)
+    running.wait_connected(20, lambda line: None)
+    with RunningNetwork(generate(layout.network, tmp_path / "twin")) as twin:
+        assert twin.views() == {"solo": NodeView(None, None)}
+        with pytest.raises(NodeFailed, match="solo: its process has ended"):
+            twin.wait_connected(20, lambda line: None)
 
 
-def test_perturb_kills_and_pauses(layout: Layout) -> None:
+def test_perturb_kills_and_pauses(layout: Layout, running: RunningNetwork) -> None:
     (node,) = layout.nodes
-    running = RunningNetwork(layout)
     launcher.start(node, SERVE)
     said: list[str] = []
     perturb(running, "stop", ["solo"], said.append)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from devnet.client import RpcClient
 from devnet.layout import Layout, open_layout
 from devnet.network import RunningNetwork, wait_until
 
@@ -42,8 +41,10 @@ class Devnet:
     def layout(self) -> Layout:
         return open_layout(self.home)
 
-    def client(self, name: str) -> RpcClient:
-        return RpcClient(self.layout.node(name).rpc_url)
+    def call(self, name: str, method: str, *params: Any) -> Any:
+        """A JSON-RPC answer of one node."""
+        with RunningNetwork(self.layout) as running:
+            return running.clients[name].call(method, *params)
 
 
 def free_range(start: int) -> int:
@@ -75,7 +76,8 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
 
 
 def heads(devnet: Devnet) -> dict[str, int | None]:
-    return {name: seen.head for name, seen in RunningNetwork(devnet.layout).views().items()}
+    with RunningNetwork(devnet.layout) as running:
+        return {name: seen.head for name, seen in running.views().items()}
 
 
 def wait_all_beyond(devnet: Devnet, number: int) -> None:
@@ -100,18 +102,18 @@ def test_load_is_accepted_and_mined(devnet: Devnet) -> None:
 
 
 def test_two_killed_nodes_halt_the_network_and_it_recovers_with_every_block(devnet: Devnet) -> None:
-    head = devnet.client("alpha").call("eth_getBlockByNumber", "latest", False)
+    head = devnet.call("alpha", "eth_getBlockByNumber", "latest", False)
     devnet.run("perturb", "kill", "beta", "gamma")
     devnet.run("status", code=1)
     devnet.run("heal")
     wait_all_beyond(devnet, int(head["number"], 16) + 8)
-    assert devnet.client("beta").call("eth_getBlockByHash", head["hash"], False)["hash"] == head["hash"]
+    assert devnet.call("beta", "eth_getBlockByHash", head["hash"], False)["hash"] == head["hash"]
     devnet.run("check")
 
 
 def test_a_paused_node_is_missed_by_nobody_and_catches_up(devnet: Devnet) -> None:
     devnet.run("perturb", "stop", "delta")
-    number = int(devnet.client("alpha").call("eth_blockNumber"), 16)
+    number = int(devnet.call("alpha", "eth_blockNumber"), 16)
     wait_until(lambda: (heads(devnet)["alpha"] or 0) > number + 3, 60, "three validators go on")
     devnet.run("heal")
     wait_all_beyond(devnet, number + 3)
@@ -120,8 +122,8 @@ def test_a_paused_node_is_missed_by_nobody_and_catches_up(devnet: Devnet) -> Non
 
 def test_the_smaller_part_of_a_partition_stands_still_and_joins_again(devnet: Devnet) -> None:
     devnet.run("perturb", "partition", "delta")
-    wait_until(lambda: devnet.client("delta").call("net_peerCount") == "0x0", 30, "delta is alone")
-    alone = int(devnet.client("delta").call("eth_blockNumber"), 16)
+    wait_until(lambda: devnet.call("delta", "net_peerCount") == "0x0", 30, "delta is alone")
+    alone = int(devnet.call("delta", "eth_blockNumber"), 16)
     wait_until(lambda: (heads(devnet)["alpha"] or 0) > alone + 4, 60, "the others go on")
     assert (heads(devnet)["delta"] or 0) <= alone + 1
     devnet.run("heal")
@@ -130,7 +132,7 @@ def test_the_smaller_part_of_a_partition_stands_still_and_joins_again(devnet: De
 
 
 def test_a_restarted_node_keeps_its_chain(devnet: Devnet) -> None:
-    number = int(devnet.client("beta").call("eth_blockNumber"), 16)
+    number = int(devnet.call("beta", "eth_blockNumber"), 16)
     said = devnet.run("perturb", "restart", "beta")
     assert "stopped, started again" in said
     wait_all_beyond(devnet, number)
@@ -138,12 +140,12 @@ def test_a_restarted_node_keeps_its_chain(devnet: Devnet) -> None:
 
 
 def test_down_and_up_again_goes_on_with_the_same_chain(devnet: Devnet) -> None:
-    genesis = devnet.client("alpha").call("eth_getBlockByNumber", "0x0", False)["hash"]
-    number = int(devnet.client("alpha").call("eth_blockNumber"), 16)
+    genesis = devnet.call("alpha", "eth_getBlockByNumber", "0x0", False)["hash"]
+    number = int(devnet.call("alpha", "eth_blockNumber"), 16)
     assert devnet.run("down").count("stopped") == NODES
     said = devnet.run("up")
     assert said.count("again, on its own data") == NODES
-    assert devnet.client("alpha").call("eth_getBlockByNumber", "0x0", False)["hash"] == genesis
+    assert devnet.call("alpha", "eth_getBlockByNumber", "0x0", False)["hash"] == genesis
     wait_all_beyond(devnet, number)
 
 

@@ -81,6 +81,9 @@ class FakeClient:
             return self.changed[method](*params)
         return getattr(self, method)(*params)
 
+    def close(self) -> None:
+        pass
+
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         answers: list[Any] = []
         for method, params in requests:
