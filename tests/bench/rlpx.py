@@ -1,4 +1,4 @@
-"""How fast the encrypted channel is: python -m tests.bench.rlpx
+"""How fast the encrypted channel is: python tests/bench/rlpx.py
 
 CPU time of one core, both directions of one session in one process; figures do not include sockets.
 """

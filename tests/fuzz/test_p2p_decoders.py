@@ -18,6 +18,7 @@ from p2p.eth.messages import ETH68, decode_message, encode_message
 from p2p.eth.status import decode_status, encode_status
 from p2p.rlpx import ecies, handshake
 from p2p.rlpx.session import Session
+from tests.fuzz.samples import SAMPLES
 
 fuzz = settings(deadline=None, derandomize=True, database=None)
 """The same noise in every run: what fails once fails again."""
@@ -47,53 +48,6 @@ def outcome(decode: Callable[[bytes], object], payload: bytes) -> object:
 @settings(fuzz, max_examples=60)
 def test_eth_messages(code: int, payload: bytes) -> None:
     check_eth_message(code, payload)
-
-
-LEGACY_TX = rlp.encode([1, 2, 21000, bytes(20), 3, b"data", 2709, 1, 1])
-FEE_TX = b"\x02" + rlp.encode([1337, 1, 2, 3, 21000, b"", 4, b"d", [[bytes(20), [bytes(32)]]], 1, 1, 1])
-HEADER = rlp.encode(
-    [
-        bytes(32),
-        bytes(32),
-        bytes(20),
-        *[bytes(32)] * 3,
-        bytes(256),
-        2,
-        5,
-        6,
-        7,
-        8,
-        b"x" * 97,
-        bytes(32),
-        bytes(8),
-        9,
-    ]
-)
-TXS = rlp.encode_list((LEGACY_TX, rlp.encode_bytes(FEE_TX)))
-BODY = rlp.encode_list((TXS, rlp.encode_list((HEADER,))))
-LOGS = [[bytes(20), [bytes(32)] * 4, b"log"]]
-RECEIPTS = rlp.encode([[1, 21000, bytes(256), LOGS], b"\x02" + rlp.encode([0, 42000, bytes(256), LOGS])])
-
-
-def answer(contents: bytes) -> bytes:
-    return rlp.encode_list((b"\x07", rlp.encode_list((contents,))))
-
-
-SAMPLES = {
-    0x01: rlp.encode([[bytes(32), 7]]),
-    0x02: TXS,
-    0x03: rlp.encode([7, [bytes(32), 1, 0, 1]]),
-    0x04: answer(HEADER),
-    0x05: rlp.encode([7, [bytes(32)]]),
-    0x06: answer(BODY),
-    0x07: rlp.encode_list((rlp.encode_list((HEADER, TXS, rlp.encode_list((HEADER,)))), b"\x05")),
-    0x08: rlp.encode([b"\x02", [77], [bytes(32)]]),
-    0x09: rlp.encode([7, [bytes(32)]]),
-    0x0A: rlp.encode_list((b"\x07", TXS)),
-    0x0F: rlp.encode([7, [bytes(32)]]),
-    0x10: answer(RECEIPTS),
-}
-"""One valid payload of every message."""
 
 
 @pytest.mark.parametrize("code", sorted(ETH68.codecs))

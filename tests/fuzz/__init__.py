@@ -1,0 +1,1 @@
+"""Decoders of bytes from strangers against noise: drawn by hypothesis, and guided by coverage (atheris)."""
