@@ -33,6 +33,10 @@ class SyncProgress:
     highest_block: BlockNumber
 
 
+GOSSIP_GRACE_S: Final = 1.0
+"""A better chain is only asked for when gossip has not brought it by then: nearly every block comes so."""
+
+
 class ChainHeaderRules:
     """HeaderRules over the real chain: the rules of every engine, and of this one."""
 
@@ -88,10 +92,13 @@ class Downloader:
         while True:
             offer = self._choose()
             source = None if offer is None else self._roster.get(offer.peer)
-            if source is None:
+            if offer is None or source is None:
                 with trio.move_on_after(RECHECK_S):
                     await self._roster.wait_changed()
                 continue
+            await trio.sleep(GOSSIP_GRACE_S)
+            if self._is_known(offer.head_hash) or self._roster.get(offer.peer) is not source:
+                continue  # gossip was faster, as it is while all goes well
             self._current = CatchUp(
                 self._chain, self._door, self._rules, self._roster, source, self._verifying
             )

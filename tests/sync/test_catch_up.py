@@ -115,7 +115,8 @@ async def test_bodies_come_from_several_peers(nursery, autojump_clock) -> None:
     await until(lambda: us.chain.head.number == 600)
     shares = [sum(len(m.hashes) for m in end.sent if isinstance(m, GetBlockBodies)) for end in ends]
     assert sum(shares) == 600
-    assert all(shares)
+    # Trio wakes tasks in random order, so one of them may find nothing left to ask for.
+    assert sum(share > 0 for share in shares) >= 2
 
 
 async def test_a_fork_is_left_for_a_heavier_chain(nursery, autojump_clock) -> None:
