@@ -26,17 +26,25 @@ class PeerError(ChainError):
 
 
 class HandshakeFailed(PeerError):
-    """The RLPx handshake holds something else than it must: wrong key, wrong bytes, wrong size."""
+    """The RLPx handshake holds something else than it must: wrong key, wrong bytes, wrong size.
+
+    Costs nothing: until a first frame with a right MAC has come, nobody has proved to be the peer.
+    """
+
+    penalty = 0
 
 
 class BrokenFrame(PeerError):
-    """A frame whose MAC, size or compression is wrong; nothing after it can be read."""
+    """A frame whose MAC is wrong; nothing after it can be read.
 
-    penalty = PENALTY_BAN
+    Costs nothing: anybody on the way can change a byte, and must not get the peer banned by it.
+    """
+
+    penalty = 0
 
 
 class MalformedMessage(PeerError):
-    """A message that its protocol does not know, or with contents outside its bounds."""
+    """A message, proved to be the peer's, that its protocol does not know, or that breaks its bounds."""
 
     penalty = PENALTY_BAN
 

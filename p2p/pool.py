@@ -297,7 +297,8 @@ class PeerPool:
         if holds_storage_error(error):
             raise error
         connection, ending = place.connection, ending_of(error)
-        identity = connection.session.remote_public_key if connection.session.is_established else None
+        # Handshake packets can be replayed: a key is proved by a first message, and nobody pays before.
+        identity = connection.session.remote_public_key if connection.messages_in else None
         if identity is not None and (points := penalty_of(ending.error)) > 0:
             self._bans += self._scores.add(identity, points, trio.current_time()) >= PENALTY_BAN
         if is_ours(ending.error):

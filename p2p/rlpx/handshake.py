@@ -56,7 +56,7 @@ class Secrets:
     """What a finished handshake leaves; never shown."""
 
     remote_public_key: bytes
-    """64 bytes: the peer's identity, proved."""
+    """64 bytes: the peer's identity. Only the peer can make frames with these secrets."""
     aes_secret: bytes = field(repr=False)
     mac_secret: bytes = field(repr=False)
     egress_mac: RunningMac = field(repr=False)

@@ -17,7 +17,7 @@ import cramjam
 
 from node.primitives import rlp
 from node.primitives.crypto import PrivateKey
-from p2p.errors import BrokenFrame, PeerError
+from p2p.errors import MalformedMessage, PeerError
 from p2p.rlpx import handshake
 from p2p.rlpx.frames import FRAME_BYTES_MAX, HEAD_BYTES, FrameCodec, rest_bytes
 from p2p.rlpx.handshake import Entropy, Initiation, Secrets
@@ -52,7 +52,10 @@ class Session:
         self._snappy = False
         self._failure: PeerError | None = None
         self.remote_public_key: bytes | None = initiation.remote_public_key if initiation else None
-        """The peer's identity, 64 bytes; for a responder None until auth has proved it."""
+        """The peer's identity, 64 bytes; for a responder None until auth has named it.
+
+        Proved only by the first message that is read: a packet of the handshake can be a replayed one.
+        """
         self.frame_bytes_max = FRAME_BYTES_MAX
         """Limit for a message, as a frame and decompressed; callers lower it until the peer is known."""
 
@@ -161,7 +164,7 @@ class Session:
                 return None
             size = self._frames.decode_head(self._take(HEAD_BYTES))
             if not 0 < size <= self.frame_bytes_max:
-                raise BrokenFrame(
+                raise MalformedMessage(
                     f"a frame of {size} bytes; between 1 and {self.frame_bytes_max} are allowed"
                 )
             self._body_size = size
@@ -177,15 +180,15 @@ class Session:
             _, end, is_list = rlp.item_bounds(body, 0, len(body))
             code = rlp.as_uint(rlp.decode(body[:end]), 16) if not is_list else -1
         except rlp.RlpError as error:
-            raise BrokenFrame(f"a frame that does not start with a message id: {error}") from error
+            raise MalformedMessage(f"a frame that does not start with a message id: {error}") from error
         if code < 0:
-            raise BrokenFrame("a frame that starts with a list where a message id is expected")
+            raise MalformedMessage("a frame that starts with a list where a message id is expected")
         payload = body[end:]
         if not self._snappy or not payload:
             return RawMessage(code, payload)
         try:
             return RawMessage(code, self._decompress(payload))
-        except BrokenFrame:
+        except MalformedMessage:
             # Some clients send Disconnect uncompressed whatever was agreed on.
             if code != DISCONNECT_CODE:
                 raise
@@ -196,10 +199,10 @@ class Session:
             declared = cramjam.snappy.decompress_raw_len(payload)
             # Checked first: the decompressor allocates what the stream declares.
             if declared > min(self.frame_bytes_max, SNAPPY_GROWTH_MAX * len(payload)):
-                raise BrokenFrame(f"{len(payload)} compressed bytes that declare {declared}")
+                raise MalformedMessage(f"{len(payload)} compressed bytes that declare {declared}")
             return bytes(cramjam.snappy.decompress_raw(payload))
         except cramjam.DecompressionError as error:
-            raise BrokenFrame("a message that is no snappy block") from error
+            raise MalformedMessage("a message that is no snappy block") from error
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._incoming[:count])

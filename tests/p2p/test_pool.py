@@ -24,8 +24,9 @@ from p2p.reports import (
     PeerLeft,
     PeerPenalised,
 )
+from p2p.rlpx.session import Session
 from p2p.transport import Endpoint, MemoryNetwork, MemoryStream
-from tests.p2p.network import PORT, STATUS, Node, connected, key, running, stranger, until
+from tests.p2p.network import PORT, STATUS, Node, connected, key, running, seeded, stranger, until
 
 ANNOUNCED = NewPooledTransactionHashes(b"\x02", (100,), (Hash32(b"\x09" * 32),))
 
@@ -318,6 +319,24 @@ async def test_a_misbehaving_peer_is_shut_out_for_a_while(
         await until(lambda: a.told(HandshakeEnded))
         assert a.told(HandshakeEnded)[0].reason == "shut out for another 300 s"
         await trio.sleep(300)
+        await (await stranger(network, a, 50)).meet()
+        await until(lambda: a.pool.peers)
+
+
+async def test_a_replayed_handshake_costs_the_real_peer_nothing(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    """An auth packet that somebody recorded names its maker; only the maker can go on from there."""
+    a = Node(network, 1)
+    real = Session.initiator(key(50), a.id, seeded(3)).bytes_to_send()
+    async with running(a):
+        stream = network.connect("attacker", Endpoint(a.host, PORT))
+        await stream.send_all(real)
+        await stream.receive_some(2048)
+        await stream.send_all(bytes(100))
+        await until(lambda: a.told(HandshakeEnded))
+        assert a.told(HandshakeEnded)[0].id is None
+        assert a.pool.statistics().bans == 0
         await (await stranger(network, a, 50)).meet()
         await until(lambda: a.pool.peers)
 

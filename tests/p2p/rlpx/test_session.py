@@ -7,7 +7,7 @@ import pytest
 
 from node.primitives import rlp
 from node.primitives.crypto import PrivateKey
-from p2p.errors import BrokenFrame, HandshakeFailed
+from p2p.errors import BrokenFrame, HandshakeFailed, MalformedMessage
 from p2p.rlpx.handshake import Entropy, new_private_key
 from p2p.rlpx.session import RawMessage, Session
 from tests.vectors import load_json, require
@@ -138,14 +138,14 @@ def test_a_message_over_the_limit_is_refused_at_its_head(snappy: bool) -> None:
     if snappy:
         pair.a.enable_snappy()
         pair.b.enable_snappy()
-    with pytest.raises(BrokenFrame, match="1000 are allowed"):
+    with pytest.raises(MalformedMessage, match="1000 are allowed"):
         pair.feed(pair.b, pair.a.encode(5, payload)[:32])
 
 
 def test_an_empty_frame_is_refused() -> None:
     pair = Pair().shake_hands()
     assert pair.a._frames is not None
-    with pytest.raises(BrokenFrame, match="0 bytes"):
+    with pytest.raises(MalformedMessage, match="0 bytes"):
         pair.feed(pair.b, pair.a._frames.encode(b""))
 
 
@@ -153,7 +153,7 @@ def test_an_empty_frame_is_refused() -> None:
 def test_a_frame_without_a_message_id_is_refused(body: bytes) -> None:
     pair = Pair().shake_hands()
     assert pair.a._frames is not None
-    with pytest.raises(BrokenFrame):
+    with pytest.raises(MalformedMessage):
         pair.feed(pair.b, pair.a._frames.encode(body))
 
 
@@ -169,11 +169,11 @@ class TestSnappy:
         pair.b.frame_bytes_max = 100_000
         bomb = bytes(cramjam.snappy.compress_raw(bytes(100_001)))
         assert len(bomb) < 10_000
-        with pytest.raises(BrokenFrame, match="declare 100001"):
+        with pytest.raises(MalformedMessage, match="declare 100001"):
             pair.feed(pair.b, pair.a.encode(5, bomb))
 
     def test_a_declared_length_that_no_stream_can_reach_is_refused(self, pair: Pair) -> None:
-        with pytest.raises(BrokenFrame, match="6 compressed bytes that declare 16777215"):
+        with pytest.raises(MalformedMessage, match="6 compressed bytes that declare 16777215"):
             pair.feed(pair.b, pair.a.encode(5, b"\xff\xff\xff\x07\x00\x00"))
 
     def test_the_most_compressible_message_is_not_taken_for_a_bomb(self, pair: Pair) -> None:
@@ -183,7 +183,7 @@ class TestSnappy:
 
     @pytest.mark.parametrize("payload", [b"\xc0", b"\x05abc", b"\xff" * 12, b"\x80"])
     def test_bytes_that_are_not_compressed_are_refused(self, pair: Pair, payload: bytes) -> None:
-        with pytest.raises(BrokenFrame):
+        with pytest.raises(MalformedMessage):
             pair.feed(pair.b, pair.a.encode(5, payload))
 
     @pytest.mark.parametrize("payload", [b"\xc1\x04", b"\x04", b""])
