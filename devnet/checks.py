@@ -99,7 +99,7 @@ def _settled_blocks(
     yield Finding(
         "same blocks and state roots",
         odd is None,
-        f"blocks {first} to {settled}" if odd is None else f"{odd} differs in blocks {first} to {settled}",
+        f"blocks {first} to {settled}" if odd is None else f"{odd} differs{_first_difference(chains, odd)}",
     )
     blocks = next(iter(chains.values()))
     headers = [header_of(block) for block in blocks]
@@ -151,7 +151,7 @@ def _same_receipts(clients: dict[str, RpcClient], blocks: Sequence[dict[str, Any
     receipts = next(iter(answers.values()))
     short = [b["number"] for b, r in zip(busy, receipts, strict=True) if len(r) != len(b["transactions"])]
     if odd is not None:
-        return Finding("same receipts", False, f"{odd} differs")
+        return Finding("same receipts", False, f"{odd} differs{_first_difference(answers, odd)}")
     if short:
         return Finding("same receipts", False, f"blocks with fewer receipts than transactions: {short}")
     total = sum(len(block["transactions"]) for block in busy)
@@ -163,9 +163,11 @@ def _same_accounts(network: RunningNetwork, clients: dict[str, RpcClient], settl
     accounts = [account["address"] for account in network.layout.accounts]
     methods = ("eth_getTransactionCount", "eth_getBalance")
     requests = [(method, (address, hex(settled))) for address in accounts for method in methods]
-    odd = _odd_one(_ask(clients, lambda client: client.batch(requests)))
-    seen = f"{len(accounts)} accounts after block {settled}"
-    return Finding("same nonces and balances", odd is None, seen if odd is None else f"{odd} differs")
+    answers = _ask(clients, lambda client: client.batch(requests))
+    odd = _odd_one(answers)
+    if odd is not None:
+        return Finding("same nonces and balances", False, f"{odd} differs{_first_difference(answers, odd)}")
+    return Finding("same nonces and balances", True, f"{len(accounts)} accounts after block {settled}")
 
 
 def _same(
@@ -197,6 +199,26 @@ def _odd_one(answers: dict[str, Any]) -> str | None:
     values = list(answers.values())
     usual = max(values, key=values.count)
     return next((name for name, value in answers.items() if value != usual), None)
+
+
+def _first_difference(answers: dict[str, Any], odd: str) -> str:
+    """Where the odd answer leaves another one, and what both say there."""
+    usual = next(value for value in answers.values() if value != answers[odd])
+    path, theirs, others = "", answers[odd], usual
+    while True:
+        if isinstance(theirs, dict) and isinstance(others, dict):
+            keys = sorted(theirs.keys() | others.keys())
+        elif isinstance(theirs, list) and isinstance(others, list) and len(theirs) == len(others):
+            keys = list(range(len(theirs)))
+        else:
+            return f" at {path or 'the top'}: {str(theirs)[:80]}, others {str(others)[:80]}"
+        pairs = ((key, _item(theirs, key), _item(others, key)) for key in keys)
+        key, theirs, others = next(each for each in pairs if each[1] != each[2])
+        path += f"[{key}]"
+
+
+def _item(value: Any, key: Any) -> Any:
+    return value.get(key) if isinstance(value, dict) else value[key]
 
 
 def header_of(block: dict[str, Any]) -> Header:

@@ -84,7 +84,10 @@ def test_a_signer_who_is_silent_for_long_is_seen(healthy: FakeNetwork) -> None:
 def test_receipts_and_accounts_that_differ_are_seen(healthy: FakeNetwork) -> None:
     healthy.fakes["beta"].changed["eth_getBlockReceipts"] = lambda number: [{"status": "0x0"}]
     healthy.fakes["gamma"].changed["eth_getBalance"] = lambda address, block: "0x0"
-    assert failed(healthy) == {"same receipts": "beta differs", "same nonces and balances": "gamma differs"}
+    assert failed(healthy) == {
+        "same receipts": "beta differs at [0][0][blockNumber]: None, others 0x3",
+        "same nonces and balances": "gamma differs at [1]: 0x0, others 0x64",
+    }
 
 
 def test_an_error_instead_of_an_answer_is_a_finding_and_no_crash(healthy: FakeNetwork) -> None:
