@@ -63,6 +63,10 @@ class Connection(Protocol):
         """`send` for what `encode_message` made on another thread."""
         ...
 
+    async def wait_writable(self) -> None:
+        """Return once the peer has taken enough of what is queued for it, or is gone."""
+        ...
+
     async def receive(self) -> Message:
         """The next request or announcement of the peer; PeerGone at the end."""
         ...

@@ -125,6 +125,8 @@ class Sync:
 
     async def _answer(self, member: Member, requests: trio.MemoryReceiveChannel[Request]) -> None:
         async for request in requests:
+            # Who asks faster than it reads waits for itself, instead of filling its queue with answers.
+            await member.connection.wait_writable()
             if isinstance(request, GetPooledTransactions):
                 member.connection.send(answer_pooled(self._pool.get, request))
                 continue

@@ -311,6 +311,10 @@ class End:
         self._wire_in.send_nowait((trio.current_time() + self.latency_s, message))
         return True
 
+    async def wait_writable(self) -> None:
+        """See Connection."""
+        await trio.lowlevel.checkpoint()
+
     async def _deliver(self) -> None:
         """Bring what was sent to the other side, in order, each after its time."""
         async for due_s, message in self._wire:
