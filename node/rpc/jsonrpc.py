@@ -10,6 +10,7 @@ answered.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -20,6 +21,13 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 """What a method returns; Raw is JSON already encoded."""
 
 NULL_ID: Final = b"null"
+DEPTH_MAX: Final = 64
+"""Deepest nesting that is decoded. The decoder recurses in C, bounded by the interpreter's recursion limit
+alone, and py-evm raises that so far that a deeply nested message would overflow the stack: a crash, not an
+exception.
+"""
+TOKENS_MAX: Final = 250_000
+"""Quotes, commas and opening brackets in one message: bounds how long others wait while it is read."""
 METHOD_CHARACTERS_MAX: Final = 128
 """A longer name is no method of ours; it is cut before it is repeated in an error."""
 
@@ -141,6 +149,10 @@ class _Request(msgspec.Struct):
     params: Any = None
 
 
+_ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_BRACKETS_AS_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""Seen as signed bytes: one down, one up."""
+
 _decode_request = msgspec.json.Decoder(_Request).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -148,9 +160,26 @@ _encode = msgspec.json.Encoder().encode
 
 def parse(body: bytes, batch_items_max: int) -> Message:
     """Read one message. Never raises: whatever cannot be read comes back as Refused."""
+    if len(body) > TOKENS_MAX and sum(map(body.count, (b'"', b",", b"[", b"{"))) > TOKENS_MAX:
+        text = f"parse error: more than {TOKENS_MAX} quotes, commas and brackets in one message"
+        return Refused(NULL_ID, ParseError(text))
+    if is_nested_deeper(body, DEPTH_MAX):
+        return Refused(NULL_ID, ParseError(f"parse error: nested deeper than {DEPTH_MAX}"))
     if _is_batch(body):
         return _parse_batch(body, batch_items_max)
     return _parse_request(body)
+
+
+def is_nested_deeper(body: bytes, depth_max: int) -> bool:
+    """Whether brackets nest deeper than this. For malformed JSON either answer may come.
+
+    All but the brackets outside strings is deleted; what is left is summed up as steps down and up.
+    """
+    if body.count(b"[") + body.count(b"{") <= depth_max:
+        return False
+    outside_strings = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    steps = b"".join(outside_strings).translate(_BRACKETS_AS_STEPS, _ALL_BUT_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > depth_max
 
 
 def encode_value(value: Json) -> msgspec.Raw:
@@ -191,7 +220,7 @@ def _is_batch(body: bytes) -> bool:
 def _parse_batch(body: bytes, batch_items_max: int) -> Message:
     try:
         items = _decode_batch(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         return Refused(NULL_ID, ParseError(f"parse error: {error}"))
     if not items:
         return Refused(NULL_ID, InvalidRequest("empty batch"))
@@ -206,7 +235,7 @@ def _parse_request(body: bytes) -> Call | Refused:
         request = _decode_request(body)
     except msgspec.ValidationError as error:
         return Refused(NULL_ID, InvalidRequest(f"invalid request: {error}"))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         return Refused(NULL_ID, ParseError(f"parse error: {error}"))
     call_id = None if request.id is msgspec.UNSET else _checked_id(bytes(request.id))
     if call_id == b"":

@@ -1,5 +1,7 @@
 """The message layer: what is a call, what is refused, and how answers are written."""
 
+import sys
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from node.rpc.jsonrpc import (
     encode_error,
     encode_notification,
     encode_result,
+    is_nested_deeper,
     parse,
 )
 
@@ -69,6 +72,44 @@ def test_integers_of_any_size_stay_exact() -> None:
 )
 def test_what_is_no_request_is_refused_with_geths_code(body: bytes, expected: tuple[bytes, int]) -> None:
     assert refused(body) == expected
+
+
+DEEP = 10**6
+
+
+@pytest.mark.parametrize(
+    ("body", "deeper"),
+    [
+        (b"[" * 64 + b"]" * 64, False),
+        (b"[" * 65 + b"]" * 65, True),
+        (b'{"a":[' * 32 + b"1" + b"]}" * 32, False),
+        (b'{"a":[' * 33 + b"1" + b"]}" * 33, True),
+        (b"[" + b'{"a":[1,{}]},' * 1000 + b"1]", False),
+        (b'["' + b"[" * 100 + b'"]', False),  # brackets in a string are text
+        (b'["\\"' + b"[" * 100 + b'"]', False),  # also behind an escaped quote
+        (b'["\\\\",' + b"[" * 100 + b"]" * 100 + b"]", True),  # a backslash ends with the string
+        (b"[" * DEEP, True),
+        (b'{"a":' * DEEP, True),
+    ],
+)
+def test_nesting_is_measured_before_it_is_decoded(body: bytes, deeper: bool) -> None:
+    assert is_nested_deeper(body, 64) is deeper
+
+
+@pytest.mark.parametrize("token", [b'"', b"1,", b"[]", b"{}"])
+def test_a_message_of_nothing_but_tokens_is_refused_unread(token: bytes) -> None:
+    assert refused(b"[" + token * 250_001 + b"]") == (b"null", -32700)
+
+
+def test_a_deeply_nested_message_is_refused_whatever_the_recursion_limit() -> None:
+    # py-evm raises the limit so far that the decoder would overflow the C stack.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        for body in (b"[" * DEEP + b"]" * DEEP, b'{"params":' * DEEP + b"1" + b"}" * DEEP):
+            assert refused(body) == (b"null", -32700)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_bad_item_costs_itself_and_not_its_batch() -> None:
