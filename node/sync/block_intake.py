@@ -89,6 +89,10 @@ class BlockIntake:
             async for checked in self._queue:
                 await self._import(checked)
 
+    def is_under_way(self, block_hash: Hash32) -> bool:
+        """Whether the block is here but not imported yet."""
+        return block_hash in self._under_way
+
     # --- whole blocks
 
     async def take_block(self, member: Member, message: NewBlock) -> None:

@@ -63,10 +63,13 @@ class Downloader:
         rules: HeaderRules,
         roster: Roster,
         announce: Callable[[BlockRef], None],
+        is_coming: Callable[[Hash32], bool],
     ) -> None:
-        """`announce` tells the other peers of the head that a catch-up has reached."""
+        """`announce` tells the other peers of the head that a catch-up has reached; `is_coming` knows the
+        blocks that gossip has brought and that are being imported."""
         self._chain = chain
         self._announce = announce
+        self._is_coming = is_coming
         self._door = door
         self._rules = rules
         self._roster = roster
@@ -120,7 +123,7 @@ class Downloader:
         )
 
     def _is_known(self, block_hash: Hash32) -> bool:
-        return self._chain.header(block_hash) is not None
+        return self._chain.header(block_hash) is not None or self._is_coming(block_hash)
 
     def _settle(self, source: Member, current: CatchUp, outcome: Outcome) -> None:
         words = {"peer": source.connection, "head": self._chain.head.ref, "blocks": current.imported}

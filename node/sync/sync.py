@@ -59,7 +59,9 @@ class Sync:
         self._gossip = Gossip(self._roster, pool, random or Random())
         self._blocks = BlockIntake(chain, door, rules, self._roster, self._gossip, unix_time)
         self._transactions = TransactionIntake(pool)
-        self._downloader = Downloader(chain, door, rules, self._roster, self._gossip.announce_block)
+        self._downloader = Downloader(
+            chain, door, rules, self._roster, self._gossip.announce_block, self._blocks.is_under_way
+        )
         self._serving = trio.CapacityLimiter(SERVING_THREADS)
 
     @property

@@ -162,6 +162,16 @@ async def test_children_wait_for_a_parent_that_is_being_imported(nursery, autoju
     assert not [m for m in node.ends["peer"].sent if isinstance(m, GetBlockHeaders)]
 
 
+async def test_a_block_that_is_being_imported_is_not_asked_for_again(nursery, autojump_clock) -> None:
+    node = await Node("us", nursery, BASE, import_s=30.0).start()
+    branch = BASE.fork(20).grow(1)
+    peers = [await scripted(node, name) for name in ("first", "second")]
+    for peer in peers:
+        peer.send(NewBlock(branch.head, branch.total_difficulty))
+    await until(lambda: node.chain.head == branch.head.header)
+    assert not sent([node], GetBlockHeaders)
+
+
 async def test_an_unknown_parent_is_caught_up_with(nursery, autojump_clock) -> None:
     node = await Node("us", nursery, BASE).start()
     branch = BASE.fork(20).grow(40)
