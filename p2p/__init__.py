@@ -13,6 +13,11 @@ A caller's whole view:
 - `serve(peer)` runs for the life of the connection and is cancelled with it. A ChainError out of it costs
   the peer score, tells it and drops it; PeerGone is no fault. It should loop over `await peer.receive()`;
   whatever it asks with `await peer.request(...)` is answered while it waits.
-- `peer.send(message)` never waits: False means that the peer's queue was full and that it is dropped.
+- `peer.send(message)` never waits: False means that the peer's queue was full and that it is dropped. Before
+  a large answer, `await peer.wait_writable()`.
 - A consumer that falls behind loses messages (counted), never the connection: gossip of transactions first.
+- `report(...)` gets every event worth a log line (p2p.reports); it must not wait.
+
+Who is at fault decides what it costs (p2p.errors, p2p.endings). Only what came under a right MAC counts
+against an identity: bytes before that, or broken ones, could have been sent by a bystander.
 """
