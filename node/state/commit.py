@@ -6,15 +6,27 @@ node: the account merely forgets its birth, and what comes later is stored under
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, BlockNumber, Hash32
-from node.primitives.state import Account, StateChanges
-from node.state.flat import NO_BIRTH, AccountRow, RowReader, encode_account, encode_slot, read_account
+from node.primitives.state import Account, StateChanges, StateView
+from node.state.flat import (
+    NO_BIRTH,
+    AccountRow,
+    FlatView,
+    RowReader,
+    encode_account,
+    encode_slot,
+    read_account,
+)
 from node.storage import schema
 from node.trie import tree
 from node.trie.nodes import EMPTY_ROOT
+
+_NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
+"""Rows that are made for their root alone are born in no block, and so never mistaken for a block's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,13 @@ def commit(read: RowReader, root: Hash32, changes: StateChanges, number: BlockNu
 def state_root_of(changes: StateChanges) -> Hash32:
     """Root of a state that consists of `changes` alone, as a genesis does."""
     return commit(lambda key: None, EMPTY_ROOT, changes, 0).root
+
+
+def root_after(view: StateView, changes: StateChanges) -> Hash32:
+    """Root of a StateStore's view with these changes: what receipts before Byzantium carry."""
+    assert isinstance(view, FlatView), "only a store's own view has rows"
+    assert view.root is not None, "only a store's own view knows its root"
+    return commit(view.rows, view.root, changes, _NUMBER_OF_NO_BLOCK).root
 
 
 class _Commit:

@@ -95,10 +95,17 @@ def encode_slot(value: int) -> bytes | None:
 class FlatView:
     """StateView over rows. May be used from any thread; `read` must answer for one fixed state."""
 
-    def __init__(self, read: RowReader) -> None:
+    def __init__(self, read: RowReader, root: Hash32 | None = None) -> None:
+        """`root`: the state root, where whoever makes the view knows it."""
+        self.root = root
         self._read = read
         # Where each account's slots lie: an execution that reads many slots of a contract asks once.
         self._slots: dict[Address, bytes | None] = {}  # None: it has none
+
+    @property
+    def rows(self) -> RowReader:
+        """What the view reads from."""
+        return self._read
 
     def account(self, address: Address) -> Account | None:
         """See StateView."""

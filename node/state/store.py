@@ -102,7 +102,8 @@ class StateStore:
 
     def view(self, block_hash: Hash32) -> StateView:
         """The state after a block, fixed for as long as the view lives; StateUnavailable when not kept."""
-        return FlatView(self._reader(block_hash)[0])
+        read, _, root = self._reader(block_hash)
+        return FlatView(read, root)
 
     def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
         """What proves an account and its slots under the block's state root (eth_getProof)."""
