@@ -73,11 +73,15 @@ def make_spec(
 
 
 def sign(account: LocalAccount, **fields: Any) -> Transaction:
-    """A transaction that eth-account signed; fee-market unless `gasPrice` is given."""
+    """A transaction that eth-account signed: fee-market, or legacy where `gasPrice` is given.
+
+    `chainId=None` leaves replay protection away (before EIP-155).
+    """
     defaults: dict[str, Any] = {"chainId": CHAIN_ID, "gas": 21_000, "value": 0, "data": b""}
     if "gasPrice" not in fields:
         defaults |= {"maxFeePerGas": 100 * GWEI, "maxPriorityFeePerGas": GWEI}
-    return decode_transaction(bytes(account.sign_transaction(defaults | fields).raw_transaction))
+    given = {name: value for name, value in (defaults | fields).items() if value is not None}
+    return decode_transaction(bytes(account.sign_transaction(given).raw_transaction))
 
 
 def transfer(account: LocalAccount, nonce: int, *, value: int = 1, to: Address | None = None) -> Transaction:

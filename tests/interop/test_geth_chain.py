@@ -14,28 +14,32 @@ import pytest
 from web3 import Web3
 
 from node.chain.genesis import parse_genesis
+from node.execution.py_evm import PyEvmExecutor
 from node.primitives import rlp
 from node.primitives.block import Block, decode_block, encode_block
+from node.primitives.chain_spec import Fork
 from node.primitives.ids import hex_of
+from node.primitives.transaction import Transaction
+from node.state.commit import root_after
 from tests.chain.harness import ACCOUNTS, CHAIN_ID, ETHER, GENESIS_TIME, GWEI, KEYS, ChainMaker, sign, take
 from tests.interop.geth import geth_binary, run_geth
 
 pytestmark = pytest.mark.interop
 
-FORKS = dict.fromkeys(
-    (
-        "homesteadBlock",
-        "eip150Block",
-        "eip155Block",
-        "eip158Block",
-        "byzantiumBlock",
-        "constantinopleBlock",
-        "petersburgBlock",
-        "istanbulBlock",
-        "berlinBlock",
-    ),
-    0,
+FORKS = (
+    "homesteadBlock",
+    "eip150Block",
+    "eip155Block",
+    "eip158Block",
+    "byzantiumBlock",
+    "constantinopleBlock",
+    "petersburgBlock",
+    "istanbulBlock",
+    "berlinBlock",
+    "londonBlock",
 )
+ALL_AT_ONCE = dict.fromkeys(FORKS, 0)
+ONE_AFTER_ANOTHER = {fork: 6 * place for place, fork in enumerate(FORKS, start=1)} | {"eip155Block": 24}
 SEAL_TIMEOUT_S = 60.0
 NOBODY = b"\x31" * 20
 LISTED = [{"address": hex_of(NOBODY), "storageKeys": [hex_of(bytes(32))]}]
@@ -43,11 +47,12 @@ LISTED = [{"address": hex_of(NOBODY), "storageKeys": [hex_of(bytes(32))]}]
 CONTRACT = bytes.fromhex("6012600c60003960126000f3" + "60003560005560003560005260206000a000")
 
 
-def genesis_of(signers: int, *, period: int, epoch: int, london: int, timestamp: int) -> dict[str, Any]:
+def genesis_of(
+    signers: int, *, period: int, epoch: int, timestamp: int, forks: dict[str, int]
+) -> dict[str, Any]:
     listed = b"".join(key.address for key in KEYS[:signers])
-    clique = {"period": period, "epoch": epoch}
     return {
-        "config": {"chainId": CHAIN_ID, **FORKS, "londonBlock": london, "clique": clique},
+        "config": {"chainId": CHAIN_ID, **forks, "clique": {"period": period, "epoch": epoch}},
         "timestamp": hex(timestamp),
         "extraData": hex_of(bytes(32) + listed + bytes(65)),
         "gasLimit": "0x1c9c380",
@@ -67,20 +72,22 @@ def blocks_of(exported: bytes) -> list[Block]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_geth_imports_our_chain(tmp_path: Path, seed: int) -> None:
-    """Berlin to London, out of turn, votes in both directions, epochs, a moving gas limit."""
+@pytest.mark.parametrize("forks", [ALL_AT_ONCE, ONE_AFTER_ANOTHER], ids=["London", "every fork"])
+def test_geth_imports_our_chain(tmp_path: Path, forks: dict[str, int], seed: int) -> None:
+    """Every fork's rules and receipts, out of turn, votes in both directions, epochs, a moving gas limit."""
     random = Random(seed)
-    genesis = genesis_of(3, period=2, epoch=20, london=10, timestamp=GENESIS_TIME)
-    maker = ChainMaker(parse_genesis(genesis))
+    genesis = genesis_of(3, period=2, epoch=20, timestamp=GENESIS_TIME, forks=forks)
+    maker = ChainMaker(parse_genesis(genesis), executor=PyEvmExecutor(root_of=root_after))
     nonces: dict[str, int] = {}
     chain: list[Block] = []
     for number in range(1, 80):
         state = maker.reader.engine_state(maker.head.hash)
         able = [k for k in KEYS if k.address in state.signers and state.last_signed(k.address) is None]
         vote = (random.choice(KEYS[3:5]).address, random.random() < 0.7)
+        fork = maker.spec.fork_at(number)
         chain.append(
             maker.extend(
-                [_drawn(random, nonces, number) for _ in range(random.randrange(4))],
+                [drawn(random, nonces, fork) for _ in range(random.randrange(5))],
                 signer=random.choice(able),
                 vote=vote if number % 20 and random.random() < 0.5 else None,
                 delay_s=random.randrange(3),
@@ -96,16 +103,29 @@ def test_geth_imports_our_chain(tmp_path: Path, seed: int) -> None:
     assert [block.hash for block in again[1:]] == [block.hash for block in chain]
 
 
-def _drawn(random: Random, nonces: dict[str, int], number: int) -> Any:
+def drawn(random: Random, nonces: dict[str, int], fork: Fork) -> Transaction:
+    """A transfer, also of nothing to nobody, a contract, or a contract that destroys itself."""
     account = random.choice(ACCOUNTS)
     nonce = nonces.get(account.address, 0)
     nonces[account.address] = nonce + 1
-    price = {"gasPrice": 50 * GWEI} if number < 10 or random.random() < 0.3 else {}
-    return sign(account, nonce=nonce, value=random.randrange(ETHER), to=NOBODY, **price)
+    fields: dict[str, Any] = random.choice(
+        [
+            {"value": random.randrange(ETHER), "to": NOBODY},
+            {"value": 0, "to": random.randbytes(20)},
+            {"data": CONTRACT, "gas": 200_000},
+            {"data": bytes.fromhex("33ff"), "value": 7, "gas": 200_000},
+            {"data": bytes.fromhex("fe"), "gas": 90_000},
+        ]
+    )
+    if fork < Fork.LONDON or random.random() < 0.3:
+        fields["gasPrice"] = 50 * GWEI
+    if fork < Fork.SPURIOUS_DRAGON:
+        fields["chainId"] = None
+    return sign(account, nonce=nonce, **fields)
 
 
 def test_we_import_what_geth_seals(tmp_path: Path) -> None:
-    genesis = genesis_of(1, period=1, epoch=4, london=0, timestamp=int(time.time()) - 10)
+    genesis = genesis_of(1, period=1, epoch=4, timestamp=int(time.time()) - 10, forks=ALL_AT_ONCE)
     (tmp_path / "genesis.json").write_text(json.dumps(genesis))
     run_geth(tmp_path / "geth", "init", str(tmp_path / "genesis.json"))
     with sealing_geth(tmp_path) as client:
