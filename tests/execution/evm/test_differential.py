@@ -1,0 +1,97 @@
+"""Two independent EVMs must agree on every byte of what random programs cause."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from node.execution.evm import program
+from node.execution.evm.executor import FastExecutor
+from node.execution.executor import BlockOutcome, Call, CallResult, InvalidTransaction
+from node.execution.py_evm import PyEvmExecutor
+from node.primitives.chain_spec import Fork
+from tests.execution.builders import KEY, context, signed
+from tests.execution.evm.programs import CONTRACTS, programs
+from tests.execution.worlds import MemoryView, assert_minimal
+
+REFERENCE = PyEvmExecutor()
+FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
+QUICK, LONG = 150, 20_000
+
+cases = st.fixed_dictionaries(
+    {
+        "fork": st.sampled_from((Fork.LONDON, Fork.LONDON, *FORKS)),
+        "codes": st.lists(programs, min_size=len(CONTRACTS), max_size=len(CONTRACTS)),
+        "stored": st.dictionaries(st.integers(0, 4), st.integers(1, 3)),
+        "gas": st.lists(st.integers(25_000, 400_000), min_size=1, max_size=3),
+        "value": st.sampled_from((0, 0, 1, 10**7)),
+        "data": st.binary(max_size=70),
+        "creates": st.booleans(),
+    }
+)
+
+
+def _world(case) -> MemoryView:
+    view = MemoryView()
+    view.put(KEY.address, 10**20)
+    for address, code in zip(CONTRACTS, case["codes"], strict=True):
+        view.put(address, balance=10**7, nonce=1, code=code, storage=case["stored"])
+    return view
+
+
+def _block(executor, case) -> tuple[list[object], BlockOutcome]:
+    """What each transaction said, and what the block came to."""
+    view, to = _world(case), None if case["creates"] else CONTRACTS[0]
+    session = executor.begin(context(case["fork"], number=300), view)
+    answers: list[object] = []
+    nonce = 0
+    for gas in case["gas"]:
+        tx = signed(nonce=nonce, to=to, value=case["value"], gas=gas, fee=1, **_payload(case))
+        try:
+            answers.append(session.apply(tx))
+            nonce += 1
+        except InvalidTransaction as error:
+            answers.append(str(error))
+    outcome = session.finish()
+    assert_minimal(view, outcome.changes)
+    return answers, outcome
+
+
+def _payload(case) -> dict[str, bytes]:
+    return {"data": case["codes"][0] if case["creates"] else case["data"]}
+
+
+def _call(executor, case) -> CallResult | str:
+    call = Call(sender=KEY.address, to=CONTRACTS[0], data=case["data"], gas_limit=case["gas"][0])
+    try:
+        return executor.call(context(case["fork"], number=300), _world(case), call)
+    except InvalidTransaction as error:
+        return str(error)
+
+
+def _compare(case) -> None:
+    fast = FastExecutor(REFERENCE)
+    assert _block(fast, case) == _block(REFERENCE, case)
+    assert _call(fast, case) == _call(REFERENCE, case)
+
+
+def _examples(count: int):
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=count == QUICK,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.mark.parametrize("hot_runs", [0, program.HOT_RUNS])
+def test_random_programs_mean_the_same_to_both(hot_runs, monkeypatch):
+    monkeypatch.setattr(program, "HOT_RUNS", hot_runs)
+    _examples(QUICK)(given(cases)(_compare))()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hot_runs", [0, 2, program.HOT_RUNS])
+def test_many_random_programs_mean_the_same_to_both(hot_runs, monkeypatch):
+    monkeypatch.setattr(program, "HOT_RUNS", hot_runs)
+    _examples(LONG)(given(cases)(_compare))()

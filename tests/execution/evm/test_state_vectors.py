@@ -1,0 +1,51 @@
+"""Official state tests on the fast executor: quick slices always, all of them in the long suite."""
+
+import pytest
+
+from node.execution.evm import program
+from node.execution.evm.executor import FastExecutor
+from tests.execution.official import executor, folders, hold, hold_folder, slice_of
+
+
+def fast() -> FastExecutor:
+    """A new one each time: nothing is compiled yet."""
+    return FastExecutor(executor())
+
+
+@pytest.mark.parametrize(("file", "fork"), slice_of(4, "London", offset=3))
+def test_london_slice(file, fork, record_property):
+    hold(file, fork, record_property, fast())
+
+
+@pytest.mark.parametrize(
+    ("file", "fork"),
+    slice_of(50, "Cancun", "Shanghai", "Berlin", "Istanbul", "ConstantinopleFix", "Byzantium"),
+)
+def test_slice_of_other_forks(file, fork, record_property):
+    hold(file, fork, record_property, fast())
+
+
+@pytest.mark.parametrize(("file", "fork"), slice_of(6, "London", offset=4))
+def test_slice_with_every_block_compiled_at_once(file, fork, record_property, monkeypatch):
+    monkeypatch.setattr(program, "HOT_RUNS", 0)
+    hold(file, fork, record_property, fast())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hot_runs", [0, program.HOT_RUNS])
+@pytest.mark.parametrize(
+    ("folder", "fork"),
+    folders(
+        "London",
+        "Berlin",
+        "Istanbul",
+        "Cancun",
+        "Shanghai",
+        "ConstantinopleFix",
+        "Constantinople",
+        "Byzantium",
+    ),
+)
+def test_every_result(folder, fork, hot_runs, record_property, monkeypatch):
+    monkeypatch.setattr(program, "HOT_RUNS", hot_runs)
+    hold_folder(folder, fork, record_property, fast())
