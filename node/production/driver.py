@@ -367,10 +367,13 @@ class Driver:
     # --- signing and sealing
 
     async def _sign(self, effect: Sign) -> None:
+        parent_weight = self._reader.total_difficulty(effect.header.parent_hash)
+        assert parent_weight is not None, "a block is built on a block that is here"
         request = SigningRequest(
             kind=effect.kind,
             chain_id=self._reader.spec.chain_id,
             height=effect.height,
+            weight=parent_weight + effect.header.difficulty,
             round_number=effect.round_number,
             digest=effect.digest,
             header=effect.header,

@@ -1,14 +1,14 @@
 """Keys that refuse to betray us.
 
 `signer` is the port, `keystore` and `passwords` bring a key into memory, `guard` keeps what each key signed
-and lets no second signature out for the same height.
+and lets nothing out that contradicts it.
 
 Duties of the callers:
 1. The driver holds a `Signer`, never a bare key; SigningError is its answer "not signed", with the reason.
 2. `SigningRequest.attachment` holds the encoded unsealed block. After a restart the driver asks
    `GuardedSigner.last(kind)`: a record above the head is a block that was signed and perhaps sent but never
    imported here. It is finished from the attachment and the signature, because the guard will refuse every
-   other block at that height.
+   other block in its place.
 3. Guard rows are never deleted, copied to another node or restored from a backup while the key still signs
    elsewhere.
 """

@@ -1,8 +1,12 @@
 """The guard: what a key signed is on the disk before the signature leaves; nothing older is signed again.
 
-Per (key, chain, kind) one row holds the highest (height, round) signed, its digest and the signature.
+Per (key, chain, kind) one row holds the highest mark signed, its digest and the signature. A mark is (height,
+round) where blocks are final, and (total difficulty, round) where branches compete by weight: under Clique
+the better branch may have fewer blocks, and a guard by height could halt a network in which just enough
+signers are up (tests/simulation/test_guard_rules.py). A guard by weight never signs two blocks on one parent,
+nor on a branch lighter than the last it signed, and never refuses what is built on the best branch.
 
-- higher (height, round)          signed, recorded, then released
+- a higher mark                   signed, recorded, then released
 - the same, with the same digest  the recorded signature again, bit for bit: a second signature over one seal
                                   hash would be a second block
 - the same with another digest, or anything lower: refused, whatever the reason may be
@@ -29,8 +33,8 @@ from node.storage.kv import Batch, KeyValue
 from node.storage.schema import sign_record_key
 
 DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
-"""Kinds of which the guard makes the digest itself: it then knows the height of what is signed, and need not
-believe it."""
+"""Kinds that compete by weight, and whose digest the guard makes itself: it then knows the height of what is
+signed, and need not believe it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,17 @@ class SignRecord:
     digest: Hash32
     signature: bytes
     attachment: bytes = field(default=b"", repr=False)
+    weight: int | None = None
+    """See SigningRequest."""
 
 
 class GuardRefusal(SigningError):
-    """The key has already signed something else at this height and round, or anything above."""
+    """The key has already signed something else at this mark, or anything above."""
 
     def __init__(self, last: SignRecord, request: SigningRequest) -> None:
         super().__init__(
-            f"{request.kind}: will not sign {hex_of(request.digest)} at height {request.height}, "
-            f"round {request.round_number}; already signed {hex_of(last.digest)} at height {last.height}, "
-            f"round {last.round_number}"
+            f"{request.kind}: will not sign {hex_of(request.digest)} at {_place(request)}; "
+            f"already signed {hex_of(last.digest)} at {_place(last)}"
         )
         self.last = last
         self.request = request
@@ -65,12 +70,21 @@ def recorded_signature(last: SignRecord | None, request: SigningRequest) -> byte
     """The decision: the signature to give again, None to make a new one, or GuardRefusal."""
     if last is None:
         return None
-    asked, signed = (request.height, request.round_number), (last.height, last.round_number)
-    if asked > signed:
+    if _mark(request) > _mark(last):
         return None
-    if asked == signed and request.digest == last.digest:
+    if _mark(request) == _mark(last) and request.digest == last.digest:
         return last.signature
     raise GuardRefusal(last, request)
+
+
+def _mark(signed: SignRecord | SigningRequest) -> tuple[int, int]:
+    """What must grow."""
+    return signed.height if signed.weight is None else signed.weight, signed.round_number
+
+
+def _place(signed: SignRecord | SigningRequest) -> str:
+    weight = "" if signed.weight is None else f", total difficulty {signed.weight}"
+    return f"height {signed.height}, round {signed.round_number}{weight}"
 
 
 class Guard:
@@ -126,7 +140,14 @@ class GuardedSigner:
         self._check_signature(request.digest, signature)
         self._guard.record(
             request.kind,
-            SignRecord(request.height, request.round_number, request.digest, signature, request.attachment),
+            SignRecord(
+                request.height,
+                request.round_number,
+                request.digest,
+                signature,
+                request.attachment,
+                request.weight,
+            ),
         )
         return signature
 
@@ -146,8 +167,10 @@ def _check_request(request: SigningRequest, chain_id: int) -> None:
     digest_of = DIGEST_OF.get(request.kind)
     if digest_of is None:
         return
-    if request.header is None:
-        raise InconsistentRequest(f"a request of kind {request.kind} without the header that is to be signed")
+    if request.header is None or request.weight is None:
+        raise InconsistentRequest(
+            f"a request of kind {request.kind} without its header, or without its weight"
+        )
     if request.header.number != request.height:
         raise InconsistentRequest(
             f"a request at height {request.height} for the header of block {request.header.number}"
@@ -157,20 +180,22 @@ def _check_request(request: SigningRequest, chain_id: int) -> None:
 
 
 def _encode_record(record: SignRecord) -> bytes:
+    weight: list[rlp.Encodable] = [] if record.weight is None else [record.weight]
     return rlp.encode(
-        [record.height, record.round_number, record.digest, record.signature, record.attachment]
+        [record.height, record.round_number, record.digest, record.signature, record.attachment, weight]
     )
 
 
 def _decode_record(row: bytes) -> SignRecord:
     try:
-        height, round_number, digest, signature, attachment = rlp.as_list(rlp.decode(row), 5)
+        height, round_number, digest, signature, attachment, weight = rlp.as_list(rlp.decode(row), 6)
         return SignRecord(
             rlp.as_uint(height, 64),
             rlp.as_uint(round_number, 64),
             Hash32(rlp.as_bytes(digest, 32)),
             rlp.as_bytes(signature, 65),
             rlp.as_bytes(attachment),
+            next(map(rlp.as_uint, rlp.as_list(weight)), None),
         )
     except rlp.RlpError as error:
         raise StorageError(f"a guard row is damaged; nothing is signed on a guess: {error}") from error

@@ -27,6 +27,9 @@ class SigningRequest:
     chain_id: int
     height: int
     """Number of the block that is sealed or voted on."""
+    weight: int | None = None
+    """Total difficulty up to and with the block, where branches compete by it (Clique): then this must grow
+    from one signature to the next. None where blocks are final (QBFT): then the height must."""
     round_number: int = 0
     """Round within the height; always 0 under Clique."""
     digest: Hash32

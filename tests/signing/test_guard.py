@@ -87,6 +87,18 @@ async def test_higher_rounds_and_heights_are_signed() -> None:
         )
 
 
+async def test_where_branches_compete_the_weight_must_grow_and_the_height_need_not() -> None:
+    kv = MemoryKV()
+    signer = signer_over(kv)
+    first = await signer.sign(replace(request(6, A), weight=9))
+    for height, weight in [(6, 9), (7, 9), (6, 8), (7, 8)]:
+        with pytest.raises(GuardRefusal, match=f"total difficulty {weight}; .*total difficulty 9"):
+            await signer.sign(replace(request(height, B), weight=weight))
+    assert await signer_over(kv.after_crash(Random(3))).sign(replace(request(6, A), weight=9)) == first
+    # A heavier branch with fewer blocks.
+    assert recover_address(B, await signer.sign(replace(request(5, B), weight=10))) == KEY.address
+
+
 async def test_each_kind_chain_and_key_has_a_watermark_of_its_own() -> None:
     kv = MemoryKV()
     await signer_over(kv).sign(request(5, A))
@@ -173,13 +185,14 @@ async def test_a_key_that_errs_is_found_out_and_nothing_is_recorded(wrong: bytes
 async def test_of_a_clique_header_the_guard_makes_the_digest_itself() -> None:
     signer = signer_over(MemoryKV())
     header = header_at(5)
-    honest = replace(request(5, seal_hash(header), kind="clique-header"), header=header)
+    honest = replace(request(5, seal_hash(header), kind="clique-header"), header=header, weight=10)
     assert recover_address(seal_hash(header), await signer.sign(honest)) == KEY.address
     for wrong, words in [
         (replace(honest, chain_id=7), "chain 7"),
         (replace(honest, height=6), "height 6 for the header of block 5"),
         (replace(honest, height=6, header=header_at(6)), "is not that of the header"),
-        (replace(honest, height=6, header=None), "without the header"),
+        (replace(honest, height=6, header=None), "without its header"),
+        (replace(honest, weight=None), "without its weight"),
     ]:
         with pytest.raises(InconsistentRequest, match=words):
             await signer.sign(wrong)
