@@ -15,6 +15,7 @@ import trio
 import trio.lowlevel
 
 from node.backends.chain import node_backend
+from node.chain.gas import base_fee_after
 from node.chain.opening import Chain
 from node.config.settings import RpcSettings, Settings
 from node.execution.executor import Executor
@@ -90,7 +91,7 @@ class TestNode:
     async def seal(self, *transactions: Transaction) -> Block:
         """One block of these, or of what waits in the pool, imported through the door."""
         head = self.chain.reader.head
-        chosen = transactions or tuple(self.pool.select(head.base_fee_per_gas))
+        chosen = transactions or tuple(self.pool.select(base_fee_after(self.chain.reader.spec, head)))
         block = await trio.to_thread.run_sync(self.maker.unimported, head, chosen)
         await self.chain.importer.import_block(block)
         while self.pool.status().pending and not transactions:
