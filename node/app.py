@@ -27,6 +27,7 @@ from node.chain.opening import Chain, open_chain
 from node.chain.reader import ChainReader
 from node.config import data_dir
 from node.config.settings import Settings, StorageSettings
+from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Executor
 from node.execution.py_evm import PyEvmExecutor
 from node.network import Network
@@ -94,7 +95,7 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
     spec = load_genesis(settings.genesis)
     signing_key = await trio.to_thread.run_sync(_unlock, settings)
     kv = await _open_database(data_dir.database_path(settings.data_dir), settings.storage, closing)
-    executor = PyEvmExecutor()
+    executor = _executor(settings)
     pools: list[TransactionPool] = []
     chain = await trio.to_thread.run_sync(
         lambda: open_chain(
@@ -137,6 +138,11 @@ def _unlock(settings: Settings) -> LocalKey | None:
         return None
     password = find_password(settings.signing.password_file)
     return LocalKey(unlock_key(settings.signing.keystore, password))
+
+
+def _executor(settings: Settings) -> Executor:
+    reference = PyEvmExecutor()
+    return FastExecutor(reference) if settings.execution.executor == "fast" else reference
 
 
 async def _open_database(path: Path, settings: StorageSettings, closing: AsyncExitStack) -> KeyValue:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
+from node.execution.evm.halts import OutOfGas
+from node.execution.evm.machine import REVERTED
 from node.execution.evm.program import ProgramCache
 from node.execution.evm.session import FastSession
 from node.execution.executor import (
@@ -22,6 +25,8 @@ from node.primitives.ids import Address
 from node.primitives.receipt import Receipt
 from node.primitives.state import StateView
 from node.primitives.transaction import Transaction
+
+_WORDS_WITHOUT_NUMBERS: Final = (None, REVERTED, OutOfGas.reason)
 
 
 class FastExecutor:
@@ -56,9 +61,12 @@ class FastExecutor:
             context = replace(context, base_fee_per_gas=0)
         seen = OverriddenView(view, overrides) if overrides else view
         intrinsic_gas = check_call(call, context, seen.account(call.sender))
-        return FastSession(context, seen, self._programs_of(context.fork)).call(
-            call, intrinsic_gas, interrupted
-        )
+        session = FastSession(context, seen, self._programs_of(context.fork))
+        result = session.call(call, intrinsic_gas, interrupted)
+        if result.error in _WORDS_WITHOUT_NUMBERS:
+            return result
+        # Which opcode, how many items: the words of such an ending need the instruction itself.
+        return self._reference.call(context, view, call, overrides, interrupted=interrupted)
 
     def trace_transaction(
         self,

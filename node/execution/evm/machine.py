@@ -7,6 +7,7 @@ from node.execution.evm.frame import Frame, Step
 from node.execution.evm.halts import CodeTooLarge, Halt, InvalidCodePrefix, OutOfGas
 from node.execution.executor import ExecutionInterrupted, Interrupted
 
+REVERTED: Final = "execution reverted"
 CODE_BYTES_MAX: Final = 24_576
 """EIP-170."""
 BLOCKS_BETWEEN_QUESTIONS: Final = 2048
@@ -41,7 +42,7 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
                 step = frame.program.entry
                 continue
             if frame.reverted:
-                error = "execution reverted"
+                error = REVERTED
             elif frame.creates:
                 _deploy(frame)
         except Halt as halt:

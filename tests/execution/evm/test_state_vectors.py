@@ -12,20 +12,20 @@ def fast() -> FastExecutor:
     return FastExecutor(executor())
 
 
-@pytest.mark.parametrize(("file", "fork"), slice_of(4, "London", offset=3))
+@pytest.mark.parametrize(("file", "fork"), slice_of(8, "London", offset=3))
 def test_london_slice(file, fork, record_property):
     hold(file, fork, record_property, fast())
 
 
 @pytest.mark.parametrize(
     ("file", "fork"),
-    slice_of(50, "Cancun", "Shanghai", "Berlin", "Istanbul", "ConstantinopleFix", "Byzantium"),
+    slice_of(80, "Cancun", "Shanghai", "Berlin", "Istanbul", "ConstantinopleFix", "Byzantium"),
 )
 def test_slice_of_other_forks(file, fork, record_property):
     hold(file, fork, record_property, fast())
 
 
-@pytest.mark.parametrize(("file", "fork"), slice_of(6, "London", offset=4))
+@pytest.mark.parametrize(("file", "fork"), slice_of(10, "London", offset=4))
 def test_slice_with_every_block_compiled_at_once(file, fork, record_property, monkeypatch):
     monkeypatch.setattr(program, "HOT_RUNS", 0)
     hold(file, fork, record_property, fast())
