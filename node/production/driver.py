@@ -48,13 +48,14 @@ from consensus.events import (
 from node.chain.execution import BuiltBlock
 from node.chain.importer import ImportResult
 from node.chain.reader import ChainReader
-from node.primitives.block import Block, BlockRef, encode_block
+from node.primitives.block import Block, BlockRef
 from node.primitives.errors import ChainError, RequestError
 from node.primitives.ids import Address, Hash32
 from node.primitives.transaction import Transaction
 from node.production.builder import BlockBuilder, BlockInProgress, Offered
 from node.production.recovery import persist_proposals
-from node.signing.signer import Signer, SigningError, SigningRequest
+from node.production.signing import signing_request
+from node.signing.signer import Signer, SigningError
 from node.storage.kv import KeyValue
 
 INBOX_EVENTS_MAX: Final = 64
@@ -367,18 +368,7 @@ class Driver:
     # --- signing and sealing
 
     async def _sign(self, effect: Sign) -> None:
-        parent_weight = self._reader.total_difficulty(effect.header.parent_hash)
-        assert parent_weight is not None, "a block is built on a block that is here"
-        request = SigningRequest(
-            kind=effect.kind,
-            chain_id=self._reader.spec.chain_id,
-            height=effect.height,
-            weight=parent_weight + effect.header.difficulty,
-            round_number=effect.round_number,
-            digest=effect.digest,
-            header=effect.header,
-            attachment=b"" if effect.block is None else encode_block(effect.block),
-        )
+        request = signing_request(effect, self._reader)
         try:
             signature = await self._signer.sign(request)
         except SigningError as error:
