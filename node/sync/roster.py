@@ -13,7 +13,7 @@ from node.sync.ports import Connection, PeerId
 from node.txpool.recent import Recent
 
 KNOWN_BLOCKS_MAX: Final = 1_024
-KNOWN_TRANSACTIONS_MAX: Final = 32_768
+KNOWN_TRANSACTIONS_MAX: Final = 16_384
 """Hashes remembered per peer, so that nothing is sent to a peer twice."""
 REST_S_LEAST: Final = 2.0
 REST_S_MOST: Final = 300.0

@@ -19,7 +19,7 @@ from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.crypto import InvalidSignature
 from node.primitives.ids import Address, Hash32
-from node.primitives.state import Account
+from node.primitives.state import EMPTY_ACCOUNT, Account
 from node.primitives.transaction import Transaction
 from node.txpool.account_queue import AccountQueue, PooledTransaction
 from node.txpool.admission import (
@@ -269,7 +269,7 @@ class TransactionPool:
             sender = tx.sender
         except InvalidSignature as error:
             raise NeverValid("invalid sender") from error
-        queue = self._queues.get(sender) or AccountQueue(sender, self._accounts_at_head.account(sender))
+        queue = self._queue_at_head(sender)
         old = queue.at(tx.nonce)
         check_sender(
             tx,
@@ -279,6 +279,15 @@ class TransactionPool:
         )
         times = 0 if old is None else self._check_replacement(old, tx, local)
         return self._insert(queue, self._entry(tx, local, times), old)
+
+    def _queue_at_head(self, sender: Address) -> AccountQueue:
+        """The sender's queue, or an empty one, with the account as it is now: money may have come in."""
+        account = self._accounts_at_head.account(sender)
+        queue = self._queues.get(sender)
+        if queue is not None and queue.account != (account or EMPTY_ACCOUNT):
+            self._announcements.publish(self._settle(sender))
+            queue = self._queues.get(sender)
+        return queue or AccountQueue(sender, account)
 
     def _check_replacement(self, old: PooledTransaction, new: Transaction, local: bool) -> int:
         """How often the nonce will have been replaced at price zero; PoolRejection when it may not be."""

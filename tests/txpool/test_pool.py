@@ -73,6 +73,16 @@ def test_all_of_a_senders_transactions_must_be_covered_together(world: World) ->
         world.pool.add(signed(key, 2), local=True)
 
 
+def test_money_that_came_in_since_can_be_spent(world: World) -> None:
+    key = world.keys[0]
+    world.ledger.set(key, balance=21_000 * GWEI)
+    world.pool.add(signed(key, 0), local=True)
+    world.ledger.set(key, balance=2 * 21_000 * GWEI)
+    world.pool.on_head(changed(block(1, signed(world.keys[1], 0))), world.ledger, header(1))
+    world.pool.add(signed(key, 1), local=True)
+    assert world.pending(key) == [0, 1]
+
+
 def test_a_replacement_pays_for_itself_and_not_for_what_it_replaces(world: World) -> None:
     key = world.keys[0]
     world.ledger.set(key, balance=2 * 21_000 * GWEI)
