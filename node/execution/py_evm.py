@@ -22,14 +22,10 @@ from node.execution.executor import (
     StepTracer,
 )
 from node.execution.intrinsic import (
-    InsufficientFunds,
-    IntrinsicGasTooLow,
-    check_fees,
+    check_call,
     check_gas_left,
-    check_init_code,
     check_transaction,
     effective_gas_price,
-    message_gas,
 )
 from node.execution.overrides import OverriddenView
 from node.execution.py_evm_rules import frame_class
@@ -43,8 +39,9 @@ from node.primitives.state import StateChanges, StateView
 from node.primitives.transaction import Transaction
 
 RECURSION_LIMIT: Final = 12_288
-"""Nine Python calls for each of 1024 levels, and room for whoever calls."""
-sys.setrecursionlimit(max(RECURSION_LIMIT, sys.getrecursionlimit()))
+"""Nine Python calls for each of 1024 levels, and room for whoever calls. Not more: py_ecc asks for 100,000, with
+which a text of nested brackets overflows the C stack of whatever JSON decoder reads it."""
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 RootOf: TypeAlias = Callable[[StateView, StateChanges], Hash32]
 """The state root after these changes to the view."""
@@ -89,7 +86,8 @@ class PyEvmExecutor:
         state = PyEvmState(context, OverriddenView(view, overrides) if overrides else view)
         state.interrupted = interrupted
         frames = frame_class(context.fork)
-        envelope = _checked_call(state, call)
+        intrinsic_gas = check_call(call, context, state.account(call.sender))
+        envelope = _envelope(call, context, intrinsic_gas)
         execution = execute(state, frames, envelope, tracer)
         return CallResult(
             output=execution.output,
@@ -178,20 +176,3 @@ def _envelope(tx: Transaction | Call, context: BlockContext, intrinsic_gas: int)
         gas_price=price,
         tip=price - (base_fee or 0),
     )
-
-
-def _checked_call(state: PyEvmState, call: Call) -> Envelope:
-    """What a call must hold to: all of a transaction's rules but nonce, signature and room in the block."""
-    context = state.context
-    base_fee = context.base_fee_per_gas
-    if base_fee is not None:
-        check_fees(call.sender, call.max_fee_per_gas, call.max_priority_fee_per_gas, base_fee)
-    balance = state.get_balance(call.sender)
-    cost = call.gas_limit * call.max_fee_per_gas + call.value
-    if balance < cost:
-        raise InsufficientFunds(call.sender, balance, cost)
-    needed = message_gas(call.to, call.data, call.access_list, context.fork)
-    if call.gas_limit < needed:
-        raise IntrinsicGasTooLow(call.gas_limit, needed)
-    check_init_code(call.to, call.data, context.fork)
-    return _envelope(call, context, needed)
