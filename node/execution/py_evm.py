@@ -39,8 +39,10 @@ from node.primitives.state import StateChanges, StateView
 from node.primitives.transaction import Transaction
 
 RECURSION_LIMIT: Final = 12_288
-"""Nine Python calls for each of 1024 levels, and room for whoever calls. Not more: py_ecc asks for 100,000, with
-which a text of nested brackets overflows the C stack of whatever JSON decoder reads it."""
+"""Nine Python calls for each of 1024 levels, and room for whoever calls.
+
+Not more: with the 100,000 that py_ecc asks for, a text of nested brackets overflows the C stack of whatever
+JSON decoder reads it."""
 sys.setrecursionlimit(RECURSION_LIMIT)
 
 RootOf: TypeAlias = Callable[[StateView, StateChanges], Hash32]
