@@ -108,7 +108,7 @@ class Importer:
     async def remember_built(self, built: BuiltBlock) -> None:
         """Hand over what the builder has executed: importing it, sealed, does not execute it again."""
         async with self._lock:
-            self._ledger.built = built
+            self._ledger.built(built)
 
     async def close(self) -> None:
         """Bring the durable state up to the head; nothing is imported afterwards."""

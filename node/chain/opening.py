@@ -65,7 +65,6 @@ def open_chain(
         spec=spec, kv=kv, state=state, engine_states=engine_states, genesis=genesis, head=head
     )
     ledger = Ledger(
-        spec=spec,
         kv=kv,
         state=state,
         engine_states=engine_states,

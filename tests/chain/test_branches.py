@@ -9,6 +9,7 @@ import pytest
 
 from node.chain.errors import BranchTooOld, InvalidBlock, KnownBadBlock, WrongOutcome
 from node.chain.opening import Chain
+from node.chain.state_keeper import LAYERS_PER_HEIGHT_MAX
 from node.config.settings import StorageSettings
 from node.primitives.block import Block
 from node.primitives.crypto import PrivateKey
@@ -60,6 +61,17 @@ class Fork:
             for key in SIGNERS
             if state.last_signed(key.address) is None and state.distance(number, key.address) != 0
         )
+
+    def resealed(self, blocks: list[Block], parent: Block, vanity: bytes = b"") -> list[Block]:
+        """The same blocks on another parent, by the same signers; their outcome is not what they claim."""
+        branch = [parent]
+        for block in blocks:
+            author = self.maker.rules.author(block.header)
+            key = next(key for key in SIGNERS if key.address == author)
+            extra = vanity.ljust(32, b"\0") + block.header.extra_data[32:]
+            header = dataclasses.replace(block.header, parent_hash=branch[-1].hash, extra_data=extra)
+            branch.append(seal(Block(header, block.body), key))
+        return branch[1:]
 
     def node(self, kv: KeyValue, layers: int, history: int = 0) -> Chain:
         settings = StorageSettings(state_layers_max=layers, history_blocks=history)
@@ -153,12 +165,7 @@ def test_a_branch_wins_only_as_far_as_it_is_valid(kv: KeyValue, layers: int, bro
     lie = fork.theirs[broken]
     key = next(key for key in SIGNERS if key.address == fork.maker.rules.author(lie.header))
     bad = seal(Block(dataclasses.replace(lie.header, state_root=Hash32(b"\x66" * 32)), lie.body), key)
-    branch = [*fork.theirs[:broken], bad]
-    for later in fork.theirs[broken + 1 :]:
-        author = fork.maker.rules.author(later.header)
-        key = next(key for key in SIGNERS if key.address == author)
-        header = dataclasses.replace(later.header, parent_hash=branch[-1].hash)
-        branch.append(seal(Block(header, later.body), key))
+    branch = [*fork.theirs[:broken], bad, *fork.resealed(fork.theirs[broken + 1 :], bad)]
     with pytest.raises(InvalidBlock) as caught:
         take_each(chain, branch)
     assert isinstance(caught.value, WrongOutcome | KnownBadBlock)
@@ -213,8 +220,8 @@ def test_a_state_that_stands_on_the_losing_branch_is_brought_back_at_the_start()
     chain = fork.node(kv, 0)
     take(chain, [*fork.stem, *fork.mine])
     take(chain, fork.theirs[:2])
-    chain.ledger.ensure_state(fork.theirs[1].header)
-    chain.ledger._move_base(fork.theirs[1].header)
+    chain.ledger._states.ensure(fork.theirs[1].header)
+    chain.ledger._states.move_base(fork.theirs[1].header)
     assert chain.state.base == fork.theirs[1].ref
     reopened = fork.node(kv, 0)
     stands_at(reopened, [*fork.stem, *fork.mine])
@@ -240,3 +247,53 @@ def test_every_order_of_arrival_ends_at_the_same_head(seed: int) -> None:
     for account in ACCOUNTS:
         address = bytes.fromhex(account.address[2:])
         assert view.account(address) == same.account(address)
+
+
+def test_all_that_stands_on_a_bad_block_goes_with_it(kv: KeyValue) -> None:
+    """Also branches that did not compete: a start would otherwise find a block without its parent."""
+    fork = Fork(3, 9, 6)
+    chain = fork.node(kv, 0)
+    take(chain, [*fork.stem, *fork.mine[:5]])
+    lie = fork.theirs[0]
+    key = next(key for key in SIGNERS if key.address == fork.maker.rules.author(lie.header))
+    bad = seal(Block(dataclasses.replace(lie.header, state_root=Hash32(b"\x66" * 32)), lie.body), key)
+    twigs = [fork.resealed(fork.theirs[1:2], bad, vanity) for vanity in (b"one", b"two")]
+    take(chain, [bad])
+    for twig in twigs:
+        take(chain, twig)
+    assert chain.reader.header(twigs[0][-1].hash) is not None, "stored, and not executed"
+    heavy = fork.resealed(fork.theirs[1:], bad, b"three")
+    with pytest.raises(WrongOutcome):
+        take(chain, heavy)
+    for block in (bad, *twigs[0], *twigs[1], *heavy):
+        assert chain.reader.header(block.hash) is None
+    stands_at(fork.node(kv, 0), [*fork.stem, *fork.mine[:5]])
+
+
+def test_rivals_without_number_are_stored_and_not_executed() -> None:
+    maker = ChainMaker(make_spec(SIGNERS))
+    stem = maker.extend()
+    chain = maker.open()
+    take(chain, [stem])
+    rivals = [maker.unimported(stem.header, signer=KEYS[0], vanity=bytes([i])) for i in range(20)]
+    for rival in rivals:
+        take(chain, [rival])
+    executed = [rival for rival in rivals if chain.reader.receipts(rival.hash) is not None]
+    assert len(executed) == LAYERS_PER_HEIGHT_MAX
+    assert all(chain.reader.header(rival.hash) is not None for rival in rivals)
+    take(maker.chain, rivals[-1:])
+    late = maker.make(rivals[-1].header, signer=KEYS[3])
+    take(chain, [late])
+    stands_at(chain, [stem, rivals[-1], late])
+
+
+def test_blocks_beside_the_chain_are_forgotten_with_the_state_they_stand_on(kv: KeyValue) -> None:
+    fork = Fork(2, 2, 12)
+    chain = fork.node(kv, 1, history=4)
+    take_each(chain, [*fork.stem, *fork.mine, *fork.theirs])
+    stands_at(chain, [*fork.stem, *fork.theirs])
+    assert chain.state.oldest > fork.mine[-1].number
+    for gone in fork.mine:
+        assert chain.reader.header(gone.hash) is None
+        assert chain.reader.body(gone.hash) is None
+    assert chain.reader.header(fork.theirs[0].hash) is not None

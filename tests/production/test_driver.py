@@ -254,8 +254,9 @@ async def test_a_built_block_is_answered_and_not_executed_again(autojump_clock: 
     await stage.run_for(1.0)
     (built,) = stage.engine.events(BlockBuilt)
     assert built.block.transactions == (tx,)
-    assert stage.maker.chain.ledger.built is not None
-    assert stage.maker.chain.ledger.built.block == built.block
+    handed_over = stage.maker.chain.ledger._states.built
+    assert handed_over is not None
+    assert handed_over.block == built.block
 
 
 async def test_a_block_takes_what_comes_until_its_deadline(autojump_clock: MockClock) -> None:
