@@ -12,7 +12,7 @@ Duties of whoever runs an engine (node.production.driver):
    the import comes back as `NewHead` like any other.
 5. Timers fire once, by name; setting a name again replaces it, and `NewHead` does not clear it.
 6. After a restart, a fresh engine gets `NewHead` of the durable head first, then `LastSigned` if the guard
-   has a record: a block signed but not imported before is finished, as no other may be signed at its height.
+   has a record: a block that was signed is published, as the guard may refuse every other until it is known.
 7. `Proposed` may raise a RequestError for the operator; anything else that `handle` raises, but a ChainError,
    is our own fault.
 """

@@ -63,12 +63,12 @@ class Sign:
     """The unsealed header the digest was made from: a signer that sees it can check it."""
     block: Block | None = None
     """The whole unsealed block, to be durable together with the signature: a node that dies before the import
-    may sign no other block at this height, so that it has to finish this one (LastSigned)."""
+    may sign no other block in its place, so that it has to finish this one (LastSigned)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealBlock:
-    """The block is sealed: import it through the one door, then announce it."""
+    """The block is sealed: import it through the one door, then announce it, unless it is known already."""
 
     block: Block
 

@@ -10,12 +10,13 @@ Choices beyond EIP-225 and geth:
 - Building starts `build_lead_ms` before the time to sign, not when the parent arrives: transactions of the
   whole period get in, and signers out of turn, whose block is rarely needed, mostly build nothing. The
   deadline tells the builder how long it may go on collecting.
-- Signing happens when the block is due, not before: a signature given in vain is a height that is used up.
+- Signing happens when the block is due, not before: a signature given in vain may forbid a later one.
 - Out of turn, a head start is added to geth's random delay (up to half a second for each of floor(N / 2) + 1
   signers), so that a signer in turn who is there wins without a race. In the simulation (150 ms delays, 2 s
   period) that ends the 3 to 8 of 100 blocks that were sealed in vain with all signers up; with a quarter of
   the signers lost, a block takes 0.1 to 0.2 s longer on average.
-- A block that was signed is published whatever came between: its author can sign no other at that height.
+- A block that was signed is published whatever came between, and after a restart again unless it is the head:
+  the guard goes by weight, and a heavy block that nobody has would keep its author from signing lighter ones.
 - After a refusal the same block, and no other, is offered for signing again: a key store that was out of
   reach may be back, and a guard that refuses goes on refusing. A new head ends that.
 - Where empty blocks are switched off, one is made all the same if it carries a vote not cast before.
@@ -54,6 +55,8 @@ HEAD_START_MS_MIN: Final = 200
 HEAD_START_MS_MAX: Final = 500
 """The head start of the signer in turn: a part of the period, long enough for its block to arrive."""
 SIGN_RETRY_MS: Final = 5_000
+UNANSWERED_MAX: Final = 16
+"""Blocks kept for a signer that does not answer; the oldest is given up."""
 BUILD_LEAD_MS: Final = 1_000
 
 
@@ -195,9 +198,6 @@ class CliqueEngine:
     def _new_head(self, header: Header, state: CliqueSnapshot, now_ms: int) -> list[Effect]:
         effects = self._drop_work()
         self._head, self._state = header, state
-        self._asked = {
-            digest: block for digest, block in self._asked.items() if block.number >= header.number
-        }
         if self._proposals.observe(header, state.signers):
             effects.append(PersistProposals(self._proposals.items()))
         return effects + self._plan(now_ms)
@@ -291,6 +291,8 @@ class CliqueEngine:
     def _sign(self, block: Block) -> list[Effect]:
         digest = seal_hash(block.header)
         self._asked[digest] = block
+        while len(self._asked) > UNANSWERED_MAX:
+            self._asked.pop(next(iter(self._asked)))
         self._stage = _Signing(digest)
         return [
             Sign(
@@ -319,11 +321,18 @@ class CliqueEngine:
         return [SetTimer(self._stage.timer, now_ms + SIGN_RETRY_MS)]
 
     def _finish(self, block: Block, signature: bytes) -> list[Effect]:
-        """Publish what was signed before the restart, unless the chain has gone on without it."""
-        if self._head is None or block.header.parent_hash != self._head.hash:
+        """Publish what was signed before the restart: it may never have left this process.
+
+        Mostly the chain has it, and the importer knows. A block far above the head was signed when this
+        database was further on than it is now; its parent is missing, so it has to come from the others.
+        """
+        head = self._head
+        if head is None or block.number > head.number + 1 or seal_hash(block.header) == seal_hash(head):
             return []
-        effects = self._drop_work()
-        self._stage = _Resting(f"signed block {block.number} before it was started again")
+        effects: list[Effect] = []
+        if block.header.parent_hash == head.hash:
+            effects = self._drop_work()
+            self._stage = _Resting(f"signed block {block.number} before it was started again")
         return [*effects, SealBlock(Block(sealed(block.header, signature), block.body))]
 
     # --- proposals

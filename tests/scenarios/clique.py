@@ -3,6 +3,7 @@
 Before the engine:      network signers=ABC period=2 epoch=30000    node B lead=500 empty=yes proposals=+D,-C
 The chain it sees:      chain BC D+E      blocks in a row, each by its letter; +E a vote to admit E
                         branch 2 DA       forget the blocks above 2, then go on with D and A
+                        adopt             the block that the engine sealed last is the tip now
 Events at a time:       4.0 head          the tip of the chain is the head now
                         4.0 fire          the timer that was set last runs out
                         4.0 stale NAME    a timer runs out that was replaced or cancelled in the meantime
@@ -51,6 +52,7 @@ class CliqueStory:
         self._timer = ""
         self._request: BuildBlock | None = None
         self._sign: Sign | None = None
+        self._sealed: Block | None = None
 
     def play(self, line: str) -> list[str]:
         """Do one command; the lines of its trace."""
@@ -62,6 +64,7 @@ class CliqueStory:
             "node": self._start,
             "chain": self._grow,
             "branch": self._branch,
+            "adopt": self._adopt,
             "status": lambda _: [self._running.status],
             "proposals": lambda _: [_proposals(self._running.proposals)],
         }
@@ -108,6 +111,15 @@ class CliqueStory:
     def _branch(self, words: list[str]) -> list[str]:
         del self._chain[int(words[0]) + 1 :]
         return self._grow(words[1:])
+
+    def _adopt(self, _: list[str]) -> list[str]:
+        assert self._sealed is not None
+        header = self._sealed.header
+        while self._chain[-1][0].hash != header.parent_hash:
+            self._chain.pop()
+        parent, state = self._chain[-1]
+        self._chain.append((header, self._rules.advance(state, parent, header)))
+        return []
 
     # --- events and effects
 
@@ -180,6 +192,7 @@ class CliqueStory:
                 self._sign = effect
                 return f"sign {effect.kind} #{effect.height} 0x{effect.digest[:4].hex()}"
             case SealBlock(block):
+                self._sealed = block
                 author = chains.name_of(self._rules.author(block.header))
                 return f"seal #{block.number} by {author} difficulty {block.header.difficulty}"
             case PersistProposals(proposals):

@@ -33,6 +33,7 @@ from node.primitives.block import Block, Body, Header
 from node.primitives.chain_spec import CliqueSpec
 from node.primitives.ids import Address, Hash32
 from tests.consensus import chains
+from tests.simulation.checkers import Broken
 from tests.simulation.network import Ask, Branch, Message, Network, NewBlock, Status
 from tests.simulation.options import GuardRule, Options
 from tests.simulation.timeline import Timeline
@@ -359,7 +360,11 @@ class Node:
             case GuardRule.HEIGHT:
                 return request.height <= record.block.number
             case GuardRule.WEIGHT:
-                return weight <= record.weight
+                forbids = weight <= record.weight
+                if forbids and request.header.parent_hash == self.disk.head.hash:
+                    # A request from before a change of head may be late; on its head a node asks for more.
+                    raise Broken(f"{self.name} asks for weight {weight} after {record.weight}")
+                return forbids
 
     def _later(self, delay_ms: float, deed: Callable[[], None]) -> None:
         """Plan a deed of this process; one that stopped in the meantime does it no more."""

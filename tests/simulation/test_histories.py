@@ -17,5 +17,16 @@ def test_thousands_of_networks_recover_from_any_storm(first: int) -> None:
         run(seed)
 
 
+@pytest.mark.parametrize(
+    ("seed", "lesson"),
+    [
+        (21280, "the child of a block that waits for its time has to wait as well"),
+        (45863, "a block signed before a crash is published even if another head came before the crash"),
+    ],
+)
+def test_a_history_that_once_went_wrong(seed: int, lesson: str) -> None:
+    run(seed)
+
+
 def test_a_seed_is_one_history() -> None:
     assert run(11).checkers.lines == run(11).checkers.lines
