@@ -381,12 +381,14 @@ class Driver:
 
     async def _seal(self, block: Block) -> None:
         try:
-            await self._importer.import_block(block)
+            result = await self._importer.import_block(block)
         except ChainError as error:
             # Nobody has seen the block, so nothing but our own sealing is harmed.
             self._problem = f"our own block {block.ref} was refused: {error}"
             log.error(self._problem)
             return
+        if result is ImportResult.KNOWN:
+            return  # signed before the last restart, and not lost in it
         self._sealed_blocks += 1
         self._last_sealed = block.ref
         log.info("sealed block %s with %d transactions", block.ref, len(block.transactions))
