@@ -51,6 +51,10 @@ class HeldBlocks:
         accepted = self._accepted.get(block_hash)
         return self._reader.header(block_hash) if accepted is None else accepted.block.header
 
+    def is_stored(self, block_hash: Hash32) -> bool:
+        """Whether the block can be built on: a header alone may be left in memory of one that was removed."""
+        return block_hash in self._accepted or self._reader.total_difficulty(block_hash) is not None
+
     def block(self, header: Header) -> Block:
         """A known block."""
         accepted = self._accepted.get(header.hash)

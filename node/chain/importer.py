@@ -153,7 +153,7 @@ class Importer:
         """Show the new head and tell the subscribers, without a checkpoint in between."""
         if taken.failure is not None:
             self.statistics.refused += 1
-            log.warning("refused a block: %s", taken.failure)
+            log.warning("a block was refused: %s", taken.failure)
         change = taken.change
         if change is None:
             return
@@ -164,7 +164,8 @@ class Importer:
         if change.removed:
             self.statistics.reorgs += 1
             gone, come = change.removed[0].block, change.head
-            log.warning("reorganised %d blocks: %s -> %s", len(change.removed), gone.ref, come.ref)
+            fields = {"removed": len(change.removed), "added": len(change.added)}
+            log.info("reorganised", extra={"from": gone.ref, "to": come.ref, **fields})
         self._reader.events.publish(change)
 
     async def _in_worker(self, work: Callable[[], Result]) -> Result:

@@ -108,7 +108,7 @@ class Ledger:
     def _known_parent(self, header: Header) -> Header:
         self._refuse_known_bad(header)
         parent = self._held.header(header.parent_hash)
-        if parent is None:
+        if parent is None or not self._held.is_stored(header.parent_hash):
             raise UnknownParent(header.ref, header.parent_hash)
         return parent
 

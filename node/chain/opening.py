@@ -73,11 +73,13 @@ def open_chain(
         settings=settings,
     )
     if state.base != head.ref:
-        log.info("durable state is of block %s, the head is %s: catching up", state.base, head.ref)
+        log.info("executing again what the state lags behind", extra={"base": state.base, "head": head.ref})
     try:
         resumed = ledger.resume()
     except (InvalidBlock, BranchTooOld) as error:
         raise StorageError(f"the state cannot be brought up to the head {head.ref}: {error}") from error
+    if resumed.failure is not None:
+        log.warning("a better branch cannot be taken: %s", resumed.failure)
     if resumed.change is not None:
         reader.move_head(resumed.change.head.header)
     importer = Importer(ledger, reader, known_sender=known_sender, unix_time=unix_time)

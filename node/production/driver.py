@@ -303,7 +303,7 @@ class Driver:
             try:
                 built = await self._built(build)
             except RequestError as error:
-                log.warning("cannot build on %s: %s", build.request.parent.ref, error)
+                log.warning("cannot build: %s", error, extra={"parent": build.request.parent.ref})
                 return
             if built is not None:
                 await self._importer.remember_built(built)
@@ -373,7 +373,7 @@ class Driver:
             signature = await self._signer.sign(request)
         except SigningError as error:
             self._problem = f"block {effect.height} was not signed: {error}"
-            log.warning(self._problem)
+            log.warning("a block was not signed: %s", error, extra={"height": effect.height})
             await self._send.send(SigningRefused(effect.digest, str(error)))
         else:
             self._problem = None
@@ -385,11 +385,11 @@ class Driver:
         except ChainError as error:
             # Nobody has seen the block, so nothing but our own sealing is harmed.
             self._problem = f"our own block {block.ref} was refused: {error}"
-            log.error(self._problem)
+            log.error("our own block was refused: %s", error, extra={"block": block.ref})
             return
         if result is ImportResult.KNOWN:
             return  # signed before the last restart, and not lost in it
         self._sealed_blocks += 1
         self._last_sealed = block.ref
-        log.info("sealed block %s with %d transactions", block.ref, len(block.transactions))
+        log.info("sealed a block", extra={"block": block.ref, "transactions": len(block.transactions)})
         self._announce(block)
