@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from node.chain.context import context_of
 from node.config.settings import StorageSettings
+from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Call, Executor, execute_block
 from node.execution.py_evm import PyEvmExecutor
 from node.primitives import rlp
@@ -55,7 +56,10 @@ TOKEN = Address(b"\x70" * 20)
 BALANCES_SLOT = 1
 SUPPLY = 10**24
 DATA = Path(__file__).parent / "data"
-EXECUTORS: dict[str, Callable[[], Executor]] = {"py-evm": PyEvmExecutor}
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "py-evm": PyEvmExecutor,
+    "fast": lambda: FastExecutor(PyEvmExecutor()),
+}
 
 
 # --- the network and its blocks
