@@ -54,13 +54,10 @@ class ImportResult(Enum):
 
 @dataclass(slots=True)
 class ImportStatistics:
-    """Counted since the start of the process."""
+    """Counted since the start of the process; what happened to the chain itself is told by its events."""
 
-    blocks: int = 0
-    transactions: int = 0
-    gas: int = 0
-    reorgs: int = 0
     refused: int = 0
+    """Blocks, or runs of headers, that broke a rule."""
     busy_s: float = 0.0
     """Time on the worker thread: verifying, executing, writing."""
 
@@ -142,14 +139,14 @@ class Importer:
             if not blocks:
                 return ImportResult.KNOWN
             taken = await self._in_worker(lambda: self._ledger.take(blocks))
-            self._tell(blocks, taken)
+            self._tell(taken)
         if taken.failure is not None:
             raise taken.failure
         if taken.change is None:
             return ImportResult.SIDE
         return ImportResult.REORGED if taken.change.removed else ImportResult.EXTENDED
 
-    def _tell(self, blocks: Sequence[Block], taken: Taken) -> None:
+    def _tell(self, taken: Taken) -> None:
         """Show the new head and tell the subscribers, without a checkpoint in between."""
         if taken.failure is not None:
             self.statistics.refused += 1
@@ -158,11 +155,7 @@ class Importer:
         if change is None:
             return
         self._reader.move_head(change.head.header)
-        self.statistics.blocks += len(change.added)
-        self.statistics.transactions += sum(len(b.transactions) for b in blocks)
-        self.statistics.gas += sum(block.header.gas_used for block in blocks)
         if change.removed:
-            self.statistics.reorgs += 1
             gone, come = change.removed[0].block, change.head
             fields = {"removed": len(change.removed), "added": len(change.added)}
             log.info("reorganised", extra={"from": gone.ref, "to": come.ref, **fields})

@@ -68,7 +68,6 @@ async def test_a_validator_that_is_away_is_stood_in_for_and_catches_up(autojump_
     await during(network.run, work)
     numbers = {validator.reader.canonical_hash(22) for validator in network.validators}
     assert len(numbers) == 1
-    assert network.validators[3].importer.statistics.reorgs <= 1
 
 
 async def test_an_empty_network_waits_for_transactions_where_empty_blocks_are_off(
