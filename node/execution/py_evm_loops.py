@@ -147,6 +147,8 @@ def report_step(
         cost -= child.gas
     if isinstance(error, GasExhausted):
         cost += error.needed
+    elif isinstance(error, StackUnderflow):
+        cost = frame.rules.instructions[step.opcode].gas
     change = None
     if error is None and step.opcode == _SLOAD:
         change = (step.stack[-1], frame.stack[-1])
