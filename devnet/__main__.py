@@ -241,7 +241,7 @@ def _show_log(home: Path, name_or_url: str) -> None:
     """The log of the node at fault, when it is one node's."""
     for node in open_layout(home).nodes:
         if name_or_url in (node.name, node.rpc_url):
-            print(f"--- the end of {node.log}:\n{log_tail(node)}", file=sys.stderr, flush=True)
+            print(f"--- the end of {node.log}:\n{log_tail(node, this_run=True)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

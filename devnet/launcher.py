@@ -17,6 +17,7 @@ from devnet.processes import Process, State
 
 STOP_GRACE_S: Final = 20.0
 LOG_TAIL_LINES: Final = 25
+START_MARK: Final = "--- started by devnet"
 NODE_COMMAND: Final = (sys.executable, "-m", "node", "run", "--config")
 
 
@@ -44,7 +45,7 @@ def start(node: NodeFiles, command: Sequence[str] = NODE_COMMAND) -> Process:
     """Start a node that is stopped; DevnetError when one of its ports is taken."""
     refuse_taken_ports([node])
     with open(node.log, "a") as log:
-        log.write(f"--- started by devnet: {' '.join(command)} {node.config}\n")
+        log.write(f"{START_MARK}: {' '.join(command)} {node.config}\n")
     return processes.start([*command, str(node.config)], node.log, node.process)
 
 
@@ -83,7 +84,8 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
                 taken.append(f"port {port} ({use} of {node.name}) is taken by {describe_owner(port)}")
     if taken:
         cure = (
-            "stop it, or choose other ports: `python -m devnet up --rpc-port N --p2p-port N --metrics-port N`"
+            "stop it, or choose other ports: `python -m devnet up --rpc-port N --p2p-port N --metrics-port N`, "
+            'or `make devnet UP="--rpc-port N ..."`'
         )
         raise DevnetError("\n".join([*taken, cure]))
 
@@ -95,15 +97,17 @@ def verify_alive(nodes: Sequence[NodeFiles]) -> None:
             raise NodeFailed(node.name, "its process has ended")
 
 
-def log_tail(node: NodeFiles, lines: int = LOG_TAIL_LINES) -> str:
-    """The end of its log."""
+def log_tail(node: NodeFiles, lines: int = LOG_TAIL_LINES, *, this_run: bool = False) -> str:
+    """The end of its log; with `this_run`, nothing from before its last start."""
     try:
         with open(node.log, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - lines * 1_000))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+            tail = file.read().decode(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         return "(it has written no log)"
+    starts = [place for place, line in enumerate(tail) if line.startswith(START_MARK)]
+    return "\n".join(tail[starts[-1] :] if this_run and starts else tail)
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ LINT = (
 
 def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
     """What a suite consists of."""
-    fast = (*LINT, pytest("fast tests", "-m", "not long and not interop", *more, limit_s=900))
+    fast = (*LINT, pytest("fast tests", "-m", "not long and not interop", *more, limit_s=1100))
     long = pytest("long tests", "-m", "long and not interop", *more, limit_s=1800)
     suites = {
         "lint": LINT,

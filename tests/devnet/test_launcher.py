@@ -100,6 +100,10 @@ def test_a_node_that_dies_is_named_and_its_log_has_the_reason(
         running.wait_connected(20, lambda line: None)
     assert (caught.value.node, str(caught.value)) == ("solo", "solo: its process has ended")
     assert launcher.log_tail(node).endswith("the disk is on fire")
+    launcher.start(node, SERVE)
+    running.wait_connected(20, lambda line: None)
+    assert "the disk is on fire" in launcher.log_tail(node)
+    assert "the disk is on fire" not in launcher.log_tail(node, this_run=True)
 
 
 def test_a_node_that_does_not_get_there_is_named_with_where_it_stands(
