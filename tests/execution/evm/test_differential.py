@@ -18,7 +18,7 @@ from tests.execution.worlds import MemoryView, assert_minimal
 
 REFERENCE = PyEvmExecutor()
 FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
-QUICK, LONG = 150, 20_000
+QUICK, LONG = 150, 5_000
 
 cases = st.fixed_dictionaries(
     {

@@ -4,7 +4,7 @@ import pytest
 
 from node.execution.evm import program
 from node.execution.evm.executor import FastExecutor
-from tests.execution.official import executor, folders, hold, hold_folder, slice_of
+from tests.execution.official import SLOW, executor, folders, hold, hold_folder, slice_of
 
 
 def fast() -> FastExecutor:
@@ -32,7 +32,6 @@ def test_slice_with_every_block_compiled_at_once(file, fork, record_property, mo
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("hot_runs", [0, program.HOT_RUNS])
 @pytest.mark.parametrize(
     ("folder", "fork"),
     folders(
@@ -46,6 +45,12 @@ def test_slice_with_every_block_compiled_at_once(file, fork, record_property, mo
         "Byzantium",
     ),
 )
-def test_every_result(folder, fork, hot_runs, record_property, monkeypatch):
-    monkeypatch.setattr(program, "HOT_RUNS", hot_runs)
+def test_every_result(folder, fork, record_property):
     hold_folder(folder, fork, record_property, fast())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("folder", "fork"), folders("London"))
+def test_every_result_with_every_block_compiled_at_once(folder, fork, record_property, monkeypatch):
+    monkeypatch.setattr(program, "HOT_RUNS", 0)
+    hold_folder(folder, fork, record_property, fast(), skip=SLOW)
