@@ -1,7 +1,7 @@
 """From a message's bytes to its answer's bytes: which function, in which thread, for how long.
 
-Cheap methods run at once on the event loop. Those that read blocks or run code go to worker threads, each
-kind behind its own limiter, so that slow calls cannot keep quick reads waiting, and with a deadline. A
+Cheap methods run at once on the event loop. Those that read blocks or run code go to worker threads, in lanes
+by how long they may take, so that long ones cannot keep short ones waiting, and with a deadline. A
 thread cannot be ended from outside: it is left behind, and its place stays taken until it asks whether it is
 still wanted.
 """
@@ -14,8 +14,9 @@ from typing import Any, Final
 import trio
 
 from node.config.settings import RpcSettings
-from node.execution.executor import Interrupted
+from node.execution.executor import ExecutionInterrupted
 from node.primitives.errors import RequestError, StorageError
+from node.rpc.backend import Abandoned
 from node.rpc.jsonrpc import (
     NULL_ID,
     Call,
@@ -37,10 +38,13 @@ from node.rpc.jsonrpc import (
 from node.rpc.method import Method, Where
 from node.rpc.params import bind
 from node.rpc.subscriptions import Session
+from node.rpc.workers import Lane
 
-READERS_MAX: Final = 4
-EXECUTIONS_MAX: Final = 2
-"""Calls that run at once. All share one interpreter lock with the event loop: more would delay sealing."""
+SCANS_MAX: Final = 1
+LONG_RUNS_MAX: Final = 2
+"""Threads that work at once. All share one interpreter lock with the event loop: more would delay sealing."""
+SHORT_RUN_S: Final = 0.02
+"""A call that takes longer is moved from the lane that it shares with reads to one for long runs."""
 CALLS_PER_TURN: Final = 16
 """Calls of a batch answered on the loop before other tasks get their turn."""
 DRAIN_TIMEOUT_S: Final = 10.0
@@ -50,18 +54,6 @@ Observe = Callable[[str, float, int | None], None]
 """Told of every call: method, seconds, error code or None."""
 
 log = logging.getLogger(__name__)
-
-
-class _Work:
-    """The link between a request and the thread that works for it."""
-
-    __slots__ = ("abandoned",)
-
-    def __init__(self) -> None:
-        self.abandoned = False
-
-    def interrupted(self) -> bool:
-        return self.abandoned
 
 
 class Dispatcher:
@@ -74,10 +66,9 @@ class Dispatcher:
         self.methods = {method.name: method for method in methods if method.namespace in enabled}
         self._settings = settings
         self._observe = observe
-        self._limiters = {
-            Where.READ: trio.CapacityLimiter(READERS_MAX),
-            Where.EXECUTE: trio.CapacityLimiter(EXECUTIONS_MAX),
-        }
+        self._short = Lane("rpc-short", 1)
+        self._scans = Lane("rpc-scan", SCANS_MAX)
+        self._long = Lane("rpc-long", LONG_RUNS_MAX)
 
     def parse(self, body: bytes) -> Message:
         """One message, as far as it can be read."""
@@ -104,9 +95,8 @@ class Dispatcher:
     async def drain(self) -> None:
         """Wait until no worker thread is at work, so that storage can be closed; gives up after a while."""
         with trio.move_on_after(DRAIN_TIMEOUT_S):
-            for limiter in self._limiters.values():
-                for _ in range(int(limiter.total_tokens)):
-                    await limiter.acquire_on_behalf_of(object())
+            for lane in (self._short, self._scans, self._long):
+                await lane.wait_idle()
 
     async def _answer_batch(self, calls: list[Call | Refused], session: Session | None) -> bytes | None:
         """One after the other, in their order. Once time or room is used up, the rest is told so."""
@@ -172,24 +162,33 @@ class Dispatcher:
                 raise NotificationsUnsupported
             answer: Json = method.handler(session, *arguments)
             return answer
-        work = _Work()
         with trio.CancelScope(deadline=deadline.at):
             if method.where is Where.TASK:
                 answer = await method.handler(*arguments)
                 return answer
+            work = _Work(method.handler, arguments)
             try:
-                return await trio.to_thread.run_sync(
-                    _work_and_encode,
-                    method.handler,
-                    work.interrupted,
-                    arguments,
-                    abandon_on_cancel=True,
-                    limiter=self._limiters[method.where],
-                )
+                return await self._in_thread(method.where, work)
             finally:
                 work.abandoned = True
         deadline.passed = True
         raise RequestTimeout(deadline.timeout_s)
+
+    async def _in_thread(self, where: Where, work: "_Work") -> Json:
+        match where:
+            case Where.READ:
+                return await self._short.run(work.run)
+            case Where.SCAN:
+                return await self._scans.run(work.run)
+            case Where.CALL:
+                try:
+                    return await self._short.run(work.run_shortly)
+                except (ExecutionInterrupted, Abandoned):
+                    return await self._long.run(work.run)
+            case Where.TRACE:
+                return await self._long.run(work.run)
+            case _:
+                raise AssertionError(f"{where} is not done in threads")
 
     def _refuse(self, refused: Refused) -> bytes:
         if self._observe:
@@ -225,6 +224,28 @@ def _never() -> bool:
     return False
 
 
-def _work_and_encode(handler: Callable[..., Json], interrupted: Interrupted, arguments: list[Any]) -> Json:
-    """The work of a worker thread; the answer becomes JSON here, where it delays nobody."""
-    return encode_value(handler(interrupted, *arguments))
+class _Work:
+    """What a worker thread does, and the link by which it learns that nobody waits any more."""
+
+    __slots__ = ("_arguments", "_handler", "_until_s", "abandoned")
+
+    def __init__(self, handler: Callable[..., Json], arguments: list[Any]) -> None:
+        self._handler = handler
+        self._arguments = arguments
+        self._until_s = 0.0
+        self.abandoned = False
+
+    def run(self) -> Json:
+        """The answer, already JSON: that takes time, too, and here it delays nobody."""
+        return encode_value(self._handler(self._interrupted, *self._arguments))
+
+    def run_shortly(self) -> Json:
+        """The same, within SHORT_RUN_S: ExecutionInterrupted or Abandoned when it takes longer."""
+        self._until_s = time.perf_counter() + SHORT_RUN_S
+        return encode_value(self._handler(self._interrupted_soon, *self._arguments))
+
+    def _interrupted(self) -> bool:
+        return self.abandoned
+
+    def _interrupted_soon(self) -> bool:
+        return self.abandoned or time.perf_counter() > self._until_s

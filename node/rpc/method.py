@@ -18,9 +18,16 @@ class Where(Enum):
     SESSION = "session"
     """On the event loop, called with the connection's Session: only where notifications can be sent."""
     READ = "read"
-    """In a worker thread, called with an Interrupted: reads and decodes blocks."""
-    EXECUTE = "execute"
-    """In a worker thread, called with an Interrupted: runs code."""
+    """In a worker thread, called with an Interrupted: reads a block or a few, in tens of milliseconds."""
+    SCAN = "scan"
+    """In a worker thread, called with an Interrupted: reads as many blocks as it is asked to."""
+    CALL = "call"
+    """In a worker thread, called with an Interrupted: runs code, mostly for less than a millisecond.
+
+    Begun behind the reads; what is not done soon is begun again elsewhere, so it must have no effects.
+    """
+    TRACE = "trace"
+    """In a worker thread, called with an Interrupted: runs code for as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)

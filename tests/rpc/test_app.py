@@ -40,7 +40,7 @@ METHODS = [
         "t_light", lambda interrupted, _: interrupted(), (Param(read_quantity),), Where.READ, lambda n: n == 0
     ),
     Method("t_slow", slowly, (Param(read_text),), Where.TASK),
-    Method("t_endless", endless, (), Where.EXECUTE),
+    Method("t_endless", endless, (), Where.TRACE),
     Method("t_session", lambda session: session is None, (), Where.SESSION),
     Method("t_limit", fail(LimitExceeded("too much"))),
     Method("t_request", fail(RequestError("not kept"))),

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 import trio.testing
 
@@ -125,6 +126,18 @@ async def test_a_filter_that_grows_past_its_bounds_is_dropped_rather_than_cut() 
         assert "error" in await ask("eth_getFilterChanges", key)
 
 
+@pytest.fixture
+def _inline_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work for trio's worker threads is done in place, so that waiting for tasks waits for it, too."""
+
+    async def run_inline(work: Callable[..., Any], *arguments: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
+
+
+@pytest.mark.usefixtures("_inline_threads")
 async def test_a_hub_that_fell_behind_tells_what_it_missed() -> None:
     world = World()
     async with running(world) as ask:
@@ -135,6 +148,7 @@ async def test_a_hub_that_fell_behind_tells_what_it_missed() -> None:
         assert hashes == ["0x" + executed.block.hash.hex() for executed in made]
 
 
+@pytest.mark.usefixtures("_inline_threads")
 async def test_a_hub_that_fell_behind_over_a_reorganisation_tells_both_branches() -> None:
     world = World()
     for number in range(3):

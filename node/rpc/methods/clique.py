@@ -30,7 +30,7 @@ def methods(chain: ChainBackend, clique: CliqueBackend) -> list[Method]:
         Method("clique_getSigners", api.signers, (number,), read),
         Method("clique_getSignersAtHash", api.signers_at_hash, (block_hash,), read),
         Method("clique_getSigner", api.signer, (Param(_read_block_or_rlp, Tag.LATEST),), read),
-        Method("clique_status", api.status, (), read),
+        Method("clique_status", api.status, (), Where.SCAN),
         Method("clique_proposals", api.proposals),
         Method("clique_propose", api.propose, (address, Param(read_bool)), Where.TASK),
         Method("clique_discard", api.discard, (address,), Where.TASK),

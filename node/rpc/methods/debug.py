@@ -58,7 +58,7 @@ def methods(backend: Backend, settings: RpcSettings) -> list[Method]:
     if backend.execution is None:
         return table
     trace = _Trace(backend, backend.execution, settings.call_gas_max)
-    options, run = Param(_read_options, TraceOptions()), Where.EXECUTE
+    options, run = Param(_read_options, TraceOptions()), Where.TRACE
     call = (Param(read_call_args), Param(read_block_id, Tag.LATEST), Param(_read_call_options, None))
     number = Param(read_number_or_tag)
     return [

@@ -28,7 +28,7 @@ def methods(chain: ChainBackend, execution: ExecutionBackend, settings: RpcSetti
     eth = _Calls(chain, execution, settings.call_gas_max)
     args, block = Param(read_call_args), Param(read_block_id, Tag.LATEST)
     accounts, block_override = Param(read_state_overrides, None), Param(read_block_override, BlockOverride())
-    run = Where.EXECUTE
+    run = Where.CALL
     return [
         Method("eth_call", eth.call, (args, block, accounts, block_override), run),
         Method("eth_estimateGas", eth.estimate_gas, (args, block, accounts, block_override), run),

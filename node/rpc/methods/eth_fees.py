@@ -23,7 +23,7 @@ def methods(backend: Backend) -> list[Method]:
         Method("eth_gasPrice", eth.gas_price, (), Where.READ, eth.remembers),
         Method("eth_maxPriorityFeePerGas", eth.priority_fee, (), Where.READ, eth.remembers),
         Method("eth_baseFee", eth.base_fee),
-        Method("eth_feeHistory", eth.history, history, Where.READ),
+        Method("eth_feeHistory", eth.history, history, Where.SCAN),
     ]
 
 

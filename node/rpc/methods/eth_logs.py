@@ -29,13 +29,13 @@ def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[M
     wanted, key = (Param(read_log_filter),), (Param(read_text),)
     subscription = (Param(read_text), Param(_read_subscription, None))
     return [
-        Method("eth_getLogs", eth.find, wanted, Where.READ, eth.is_light),
+        Method("eth_getLogs", eth.find, wanted, Where.SCAN, eth.is_light),
         Method("eth_newFilter", eth.new_filter, wanted),
         Method("eth_newBlockFilter", lambda: filters.install(Kind.BLOCK_HASHES)),
         Method("eth_newPendingTransactionFilter", eth.new_pending_filter, (Param(read_bool, False),)),
         Method("eth_uninstallFilter", filters.uninstall, key),
         Method("eth_getFilterChanges", filters.take, key),
-        Method("eth_getFilterLogs", eth.find_of_filter, key, Where.READ),
+        Method("eth_getFilterLogs", eth.find_of_filter, key, Where.SCAN),
         Method("eth_subscribe", eth.subscribe, subscription, Where.SESSION),
         Method("eth_unsubscribe", _unsubscribe, key, Where.SESSION),
     ]
