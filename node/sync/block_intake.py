@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from node.chain.errors import FutureBlock, InvalidBlock
+from node.chain.errors import FutureBlock, InvalidBlock, InvalidBody
 from node.chain.validation import verify_body, verify_not_future
 from node.primitives.block import EMPTY_OMMERS_HASH, Block, BlockRef, Body, Header
 from node.primitives.errors import ChainError
@@ -137,7 +137,8 @@ class BlockIntake:
             self._roster.note_head(member, block.ref, total_difficulty)
         except BaseException as error:
             self._under_way.discard(block.hash)
-            if isinstance(error, ChainError):
+            # A wrong body says nothing about the header: the block's hash is not to be held against it.
+            if isinstance(error, ChainError) and not isinstance(error, InvalidBody):
                 self._refused.add(block.hash)
             raise
 

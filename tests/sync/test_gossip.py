@@ -226,6 +226,19 @@ async def test_a_block_that_breaks_a_rule_is_not_passed_on(nursery, autojump_clo
     assert not bystander.gone.is_set()
 
 
+async def test_a_good_header_under_a_wrong_body_does_not_shut_the_real_block_out(
+    nursery, autojump_clock
+) -> None:
+    node = await Node("us", nursery, BASE).start()
+    branch = BASE.fork(20).grow(1)
+    liar, honest_peer = await scripted(node, "liar"), await scripted(node, "honest")
+    liar.send(NewBlock(Block(branch.head.header, Body((signed(key_of(0), 0),))), branch.total_difficulty))
+    await until(lambda: liar.gone.is_set(), within_s=1)
+    honest_peer.send(NewBlock(branch.head, branch.total_difficulty))
+    await until(lambda: node.chain.head == branch.head.header, within_s=1)
+    assert not honest_peer.gone.is_set()
+
+
 async def test_a_block_with_a_wrong_outcome_bans_its_sender_and_is_not_imported(
     nursery, autojump_clock
 ) -> None:
