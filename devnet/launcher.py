@@ -84,8 +84,8 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
                 taken.append(f"port {port} ({use} of {node.name}) is taken by {describe_owner(port)}")
     if taken:
         cure = (
-            "stop it, or choose other ports: `python -m devnet up --rpc-port N --p2p-port N --metrics-port N`, "
-            'or `make devnet UP="--rpc-port N ..."`'
+            "stop it, or choose other ports: `python -m devnet up --rpc-port N --p2p-port N "
+            '--metrics-port N`, or `make devnet UP="--rpc-port N ..."`'
         )
         raise DevnetError("\n".join([*taken, cure]))
 

@@ -1,4 +1,4 @@
-"""The project's own Python files, as git knows them, and what they hold."""
+"""The project's own Python files, as git has them, and what they hold."""
 
 import ast
 import subprocess
@@ -13,8 +13,8 @@ FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @cache
 def tracked_files() -> tuple[Path, ...]:
-    """Every file that is in git, or new and not ignored: what a clone would hold after the next commit."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    """Every file that is in git: what a clone holds. Work that nobody has committed yet disturbs nobody."""
+    command = ["git", "ls-files", "--cached", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return tuple(path for name in sorted(filter(None, listed.split("\0"))) if (path := ROOT / name).is_file())
 
