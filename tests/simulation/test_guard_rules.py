@@ -3,8 +3,8 @@
 The argument: under the total order all nodes that know the same blocks have the same head. On one branch the
 window keeps at most floor(N / 2) signers from the next block. So of floor(N / 2) + 1 signers that are up, one
 may always make it, unless its own guard forbids it. A guard by total difficulty never does: a node builds on
-its best branch only, which is no lighter than the last block it signed, and every block adds difficulty. A
-guard by height may: the better branch can have fewer blocks.
+its best branch only, which is no lighter than the last block it signed (it publishes that one again after a
+crash), and every block adds difficulty. A guard by height may: the better branch can have fewer blocks.
 """
 
 from node.primitives.chain_spec import ForkChoice
