@@ -15,6 +15,8 @@ class RecentlyUsed(Generic[Key, Value]):
         self._capacity = capacity
         self._entries: OrderedDict[Key, Value] = OrderedDict()
         self._lock = Lock()
+        self.discards = 0
+        """How often anything was forgotten on purpose; see put."""
 
     def get(self, key: Key) -> Value | None:
         """The value, which counts as used now; None where there is none."""
@@ -24,9 +26,15 @@ class RecentlyUsed(Generic[Key, Value]):
                 self._entries.move_to_end(key)
             return value
 
-    def put(self, key: Key, value: Value) -> None:
-        """Remember a value; the longest unused one makes room."""
+    def put(self, key: Key, value: Value, discards: int | None = None) -> None:
+        """Remember a value; the longest unused one makes room.
+
+        Whoever read the value elsewhere gives `discards` as it was before: the value is then not remembered
+        if anything was discarded in between, for it may be what was.
+        """
         with self._lock:
+            if discards is not None and discards != self.discards:
+                return
             self._entries[key] = value
             self._entries.move_to_end(key)
             if len(self._entries) > self._capacity:
@@ -36,6 +44,7 @@ class RecentlyUsed(Generic[Key, Value]):
         """Forget a value, if it is there."""
         with self._lock:
             self._entries.pop(key, None)
+            self.discards += 1
 
     def __len__(self) -> int:
         """How many values are remembered."""

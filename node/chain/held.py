@@ -41,19 +41,16 @@ class HeldBlocks:
             self._reader.remember(accepted.block, accepted.receipts)
         self._accepted.clear()
 
-    def forget(self, block_hash: Hash32) -> None:
-        """The block is removed from the database, or never gets there."""
-        self._accepted.pop(block_hash, None)
-        self._reader.forget(block_hash)
+    def forget(self, hashes: Iterable[Hash32]) -> None:
+        """Blocks have been removed from the database, and those held never get there."""
+        for block_hash in hashes:
+            self._accepted.pop(block_hash, None)
+            self._reader.forget(block_hash)
 
     def header(self, block_hash: Hash32) -> Header | None:
         """A header by its hash; None for an unknown block."""
         accepted = self._accepted.get(block_hash)
         return self._reader.header(block_hash) if accepted is None else accepted.block.header
-
-    def is_stored(self, block_hash: Hash32) -> bool:
-        """Whether the block can be built on: a header alone may be left in memory of one that was removed."""
-        return block_hash in self._accepted or self._reader.total_difficulty(block_hash) is not None
 
     def block(self, header: Header) -> Block:
         """A known block."""

@@ -108,7 +108,7 @@ class Ledger:
     def _known_parent(self, header: Header) -> Header:
         self._refuse_known_bad(header)
         parent = self._held.header(header.parent_hash)
-        if parent is None or not self._held.is_stored(header.parent_hash):
+        if parent is None:
             raise UnknownParent(header.ref, header.parent_hash)
         return parent
 
@@ -253,9 +253,9 @@ class Ledger:
         batch = Batch()
         for ref in condemned.values():
             self._bad.put(ref.hash, reason)
-            self._held.forget(ref.hash)
             rows.delete_block(batch, ref)
         self._kv.write(batch, sync=True)
+        self._held.forget(condemned)
 
     def _known(self, block_hash: Hash32) -> Header:
         header = self._held.header(block_hash)

@@ -67,18 +67,20 @@ class ChainReader:
         """A header by its hash."""
         header = self._headers.get(block_hash)
         if header is None:
+            discards = self._headers.discards
             header = blocks.read_header(self._kv, block_hash)
             if header is not None:
-                self._headers.put(block_hash, header)
+                self._headers.put(block_hash, header, discards)
         return header
 
     def body(self, block_hash: Hash32) -> Body | None:
         """A block's transactions and ommers."""
         body = self._bodies.get(block_hash)
         if body is None:
+            discards = self._bodies.discards
             body = blocks.read_body(self._kv, block_hash)
             if body is not None:
-                self._bodies.put(block_hash, body)
+                self._bodies.put(block_hash, body, discards)
         return body
 
     def block(self, block_hash: Hash32) -> Block | None:
@@ -91,9 +93,10 @@ class ChainReader:
         """What the block's transactions caused; None also for a side block that was never executed."""
         receipts = self._receipts.get(block_hash)
         if receipts is None:
+            discards = self._receipts.discards
             receipts = blocks.read_receipts(self._kv, block_hash)
             if receipts is not None:
-                self._receipts.put(block_hash, receipts)
+                self._receipts.put(block_hash, receipts, discards)
         return receipts
 
     def total_difficulty(self, block_hash: Hash32) -> int | None:
@@ -175,7 +178,7 @@ class ChainReader:
             self._receipts.put(block.hash, receipts)
 
     def forget(self, block_hash: Hash32) -> None:
-        """Drop what is at hand of a block that has been removed."""
+        """Drop what is at hand of a block that has been removed from the database."""
         self._headers.discard(block_hash)
         self._bodies.discard(block_hash)
         self._receipts.discard(block_hash)

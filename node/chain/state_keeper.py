@@ -21,7 +21,7 @@ from node.config.settings import StorageSettings
 from node.execution.executor import Executor
 from node.primitives.block import Block, BlockRef, Header
 from node.primitives.errors import ChainError, StorageError
-from node.primitives.ids import BlockNumber
+from node.primitives.ids import BlockNumber, Hash32
 from node.primitives.receipt import Receipt
 from node.state.store import PRUNE_BLOCKS_MAX, StateStore
 from node.storage import blocks as rows
@@ -62,6 +62,7 @@ class StateKeeper:
         self._settings = settings
         self._condemn = condemn
         self._layers_at: dict[BlockNumber, int] = {}
+        self._pruned: list[Hash32] = []
 
     # --- one block
 
@@ -161,6 +162,8 @@ class StateKeeper:
         if base is not None:
             self._state.flattened(base)
             self._layers_at = {n: count for n, count in self._layers_at.items() if n > base.number}
+            self._held.forget(self._pruned)
+            self._pruned = []
 
     def move_base(self, head: Header) -> None:
         """Let the base follow a block at once, in a write of its own."""
@@ -190,4 +193,4 @@ class StateKeeper:
             if self._reader.canonical_hash(ref.number) != ref.hash:
                 rows.delete_block(batch, ref)
                 batch.delete(schema.engine_state_key(ref.hash))
-                self._held.forget(ref.hash)
+                self._pruned.append(ref.hash)
