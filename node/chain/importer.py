@@ -108,8 +108,13 @@ class Importer:
             self._ledger.built(built)
 
     async def close(self) -> None:
-        """Bring the durable state up to the head; nothing is imported afterwards."""
+        """Bring the durable state up to the head; nothing is imported afterwards.
+
+        After a failure there is nothing to be brought up: the next start executes again what is missing.
+        """
         async with self._lock:
+            if self._failure is not None:
+                return
             await self._in_worker(self._ledger.close)
             self._failure = RuntimeError("the importer is closed")
 

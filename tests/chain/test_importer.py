@@ -377,6 +377,7 @@ async def test_a_full_disk_announces_nothing_and_stops_the_import() -> None:
     assert chain.reader.head == first.header
     with pytest.raises(RuntimeError, match="no space left"):
         await chain.importer.import_block(second)
+    await chain.importer.close()  # tries nothing more, and hides nothing of what happened
 
 
 async def test_nothing_is_imported_after_closing() -> None:
