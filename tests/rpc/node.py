@@ -25,6 +25,7 @@ from node.rpc.api import RpcApi
 from node.rpc.backend import Backend, SyncProgress
 from node.txpool.keeper import keep_pool
 from node.txpool.pool import TransactionPool
+from p2p.enode import parse_enode
 from tests.chain.harness import ChainMaker
 from tests.rpc.client import Place
 from tests.rpc.world import KEY
@@ -38,13 +39,13 @@ class NoPeers:
     def __init__(self) -> None:
         self.peers: dict[bytes, Any] = {}
         self.enode_url = f"enode://{KEY.public_key.hex()}@127.0.0.1:30303"
-        self.static: list[str] = []
+        self.static: set[bytes] = set()
 
     def add_static(self, enode_url: str) -> None:
-        self.static.append(enode_url)
+        self.static.add(parse_enode(enode_url).public_key)
 
     def remove(self, enode_url: str) -> None:
-        self.static.remove(enode_url)
+        self.static.discard(parse_enode(enode_url).public_key)
 
 
 class NoNetwork:
@@ -52,10 +53,10 @@ class NoNetwork:
 
     def __init__(self) -> None:
         self.pool: Any = NoPeers()
-        self.blocked: list[str] = []
+        self.blocked: list[bytes] = []
 
     def block(self, enode_urls: Any) -> None:
-        self.blocked = list(enode_urls)
+        self.blocked = [parse_enode(url).public_key for url in enode_urls]
 
 
 @dataclass
