@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import eth_account
-from eth_keyfile.keyfile import decode_keyfile_json
-
 from node.primitives.crypto import PrivateKey
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
+from node.signing.secret_storage import decrypt_secret
 
 FILE_MODE: Final = 0o600
 SCRYPT_N: Final = 1 << 18
@@ -48,6 +46,8 @@ def create_key(folder: Path, password: str, *, scrypt_n: int = SCRYPT_N) -> KeyF
 
 def store_key(folder: Path, key: PrivateKey, password: str, *, scrypt_n: int = SCRYPT_N) -> KeyFile:
     """Import a key: encrypt it into a new file of `folder`; KeyStoreError when its address has one there."""
+    import eth_account  # a third of a second that only this needs
+
     if not password:
         raise KeyStoreError("an empty password protects nothing")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,14 +81,7 @@ def decrypt_key(document: bytes, password: str) -> PrivateKey:
     fields = _parse(document)
     if fields.get("version") != 3:
         raise ValueError(f"a key store of version {fields.get('version')!r}; version 3 is supported")
-    try:
-        secret = decode_keyfile_json(fields, password.encode())
-    except ValueError as error:
-        if "MAC mismatch" in str(error):
-            raise ValueError("wrong password") from error
-        raise ValueError(f"not a key store that can be read: {error}") from error
-    except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"not a key store that can be read: {error!r}") from error
+    secret = decrypt_secret(fields, password.encode())
     return PrivateKey(secret.rjust(32, b"\0"))
 
 
