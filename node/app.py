@@ -29,7 +29,7 @@ from node.config import data_dir
 from node.config.settings import Settings, StorageSettings
 from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Executor
-from node.execution.py_evm import PyEvmExecutor
+from node.execution.on_demand import OnDemandExecutor
 from node.network import Network
 from node.observability.build import program_version
 from node.observability.health import Health, head_age_check
@@ -141,8 +141,14 @@ def _unlock(settings: Settings) -> LocalKey | None:
 
 
 def _executor(settings: Settings) -> Executor:
-    reference = PyEvmExecutor()
+    reference = OnDemandExecutor("py-evm", _py_evm)
     return FastExecutor(reference) if settings.execution.executor == "fast" else reference
+
+
+def _py_evm() -> Executor:
+    from node.execution.py_evm import PyEvmExecutor
+
+    return PyEvmExecutor()
 
 
 async def _open_database(path: Path, settings: StorageSettings, closing: AsyncExitStack) -> KeyValue:

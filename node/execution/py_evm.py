@@ -3,14 +3,12 @@
 Every rule of every fork from Frontier on. Blocks before Byzantium with transactions need `root_of`, because
 their receipts carry the state root after each transaction, which only the state's keeper can compute.
 
-A depth of 1024 nested messages takes about nine thousand Python calls: importing this module raises the
-interpreter's recursion limit to hold them. They take no C stack, so any thread may execute.
+Importing this module sets the interpreter's recursion limit to what the EVM needs (`recursion`).
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from node.execution.executor import (
     AccountOverride,
@@ -31,6 +29,7 @@ from node.execution.overrides import OverriddenView
 from node.execution.py_evm_rules import frame_class
 from node.execution.py_evm_state import PyEvmState
 from node.execution.py_evm_transaction import Envelope, Execution, accessed, execute
+from node.execution.recursion import limit_recursion
 from node.primitives.chain_spec import Fork
 from node.primitives.errors import PhoenixError
 from node.primitives.ids import Address, Hash32
@@ -38,12 +37,7 @@ from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, merge_bloo
 from node.primitives.state import StateChanges, StateView
 from node.primitives.transaction import Transaction
 
-RECURSION_LIMIT: Final = 12_288
-"""Nine Python calls for each of 1024 levels, and room for whoever calls.
-
-Not more: with the 100,000 that py_ecc asks for, a text of nested brackets overflows the C stack of whatever
-JSON decoder reads it."""
-sys.setrecursionlimit(RECURSION_LIMIT)
+limit_recursion()
 
 RootOf: TypeAlias = Callable[[StateView, StateChanges], Hash32]
 """The state root after these changes to the view."""

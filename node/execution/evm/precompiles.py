@@ -9,13 +9,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from Crypto.Hash import RIPEMD160
 from py_ecc import optimized_bn128 as bn128
 
 from node.execution.evm.halts import Halt
+from node.execution.recursion import limit_recursion
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import SECP256K1_N, InvalidSignature, recover_address
 from node.primitives.ids import Address, Hash32
+
+limit_recursion()
 
 
 class InvalidInput(Halt):
@@ -76,6 +78,9 @@ def _ecrecover(data: bytes) -> bytes:
 
 
 def _ripemd160(data: bytes) -> bytes:
+    # Next to nobody calls this contract, and the import is a tenth of a node's start.
+    from Crypto.Hash import RIPEMD160
+
     return RIPEMD160.new(data).digest().rjust(32, b"\0")
 
 
