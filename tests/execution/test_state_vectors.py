@@ -24,7 +24,7 @@ def test_slice_of_other_forks(file, fork, record_property):
 
 @pytest.mark.parametrize(
     ("file", "fork"),
-    slice_of(3, "Frontier", "Byzantium", "ConstantinopleFix", folder="VMTests/vmIOandFlowOperations/"),
+    slice_of(3, "Byzantium", "ConstantinopleFix", folder="VMTests/vmIOandFlowOperations/"),
 )
 def test_slice_of_forks_before_istanbul(file, fork, record_property):
     hold(file, fork, record_property)

@@ -1,0 +1,151 @@
+"""What a transaction found and what it changed: geth's prestateTracer, without tracing an instruction.
+
+The transaction runs on a view that notes what is read through it; what it changed is the session's outcome.
+Works with any executor.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from node.execution.executor import AccountOverride, BlockContext, Call, Executor, Interrupted
+from node.execution.overrides import OverriddenView
+from node.primitives.ids import Address, Hash32, hex_of
+from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView
+from node.primitives.transaction import Transaction
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
+
+
+def prestate(
+    executor: Executor,
+    context: BlockContext,
+    view: StateView,
+    before: Sequence[Transaction],
+    tx: Transaction,
+    *,
+    diff: bool = False,
+    interrupted: Interrupted | None = None,
+) -> dict[str, Json]:
+    """Every account and slot that `tx` looked at, as they were before it; after the block's earlier ones.
+
+    With `diff`: {"pre": what it changed as it was, "post": what became of it}, changed fields only in "post".
+    """
+    if before:
+        session = executor.begin(context, view)
+        for earlier in before:
+            session.apply(earlier, interrupted)
+        view = _ChangedView(view, session.finish().changes)
+    seen = _NotingView(view)
+    session = executor.begin(context, seen)
+    session.apply(tx, interrupted)
+    changes = session.finish().changes
+    if diff:
+        return _difference(view, seen, changes)
+    return _found(seen)
+
+
+def prestate_of_call(
+    executor: Executor,
+    context: BlockContext,
+    view: StateView,
+    call: Call,
+    overrides: Mapping[Address, AccountOverride] | None = None,
+    interrupted: Interrupted | None = None,
+) -> dict[str, Json]:
+    """Every account and slot that a call looked at, what is pretended included."""
+    pretended = OverriddenView(view, overrides) if overrides else view
+    seen = _NotingView(pretended)
+    executor.call(context, seen, call, interrupted=interrupted)
+    return _found(seen)
+
+
+class _ChangedView:
+    """A view with changes on top."""
+
+    def __init__(self, view: StateView, changes: StateChanges) -> None:
+        self._view = view
+        self._changes = changes
+
+    def account(self, address: Address) -> Account | None:
+        if address in self._changes.accounts:
+            return self._changes.accounts[address]
+        return self._view.account(address)
+
+    def storage(self, address: Address, slot: int) -> int:
+        value = self._changes.storage.get(address, {}).get(slot)
+        if value is not None:
+            return value
+        return 0 if address in self._changes.wiped else self._view.storage(address, slot)
+
+    def code(self, code_hash: Hash32) -> bytes:
+        code = self._changes.codes.get(code_hash)
+        return self._view.code(code_hash) if code is None else code
+
+
+class _NotingView:
+    """A view that notes what is read through it."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self.accounts: dict[Address, Account | None] = {}
+        self.slots: dict[Address, dict[int, int]] = {}
+
+    def account(self, address: Address) -> Account | None:
+        account = self.accounts[address] = self._view.account(address)
+        return account
+
+    def storage(self, address: Address, slot: int) -> int:
+        value = self.slots.setdefault(address, {})[slot] = self._view.storage(address, slot)
+        return value
+
+    def code(self, code_hash: Hash32) -> bytes:
+        return self._view.code(code_hash)
+
+
+def _found(seen: _NotingView) -> dict[str, Json]:
+    return {
+        hex_of(address): _account_json(seen, account, seen.slots.get(address, {}))
+        for address, account in seen.accounts.items()
+    }
+
+
+def _account_json(view: StateView, account: Account | None, slots: Mapping[int, int]) -> dict[str, Json]:
+    nonce, balance, code_hash = account or EMPTY_ACCOUNT
+    fields: dict[str, Json] = {"balance": hex(balance)}
+    if nonce:
+        fields["nonce"] = nonce
+    code = view.code(code_hash) if account is not None else b""
+    if code:
+        fields["code"] = hex_of(code)
+    if slots:
+        fields["storage"] = _slots_json(slots)
+    return fields
+
+
+def _difference(view: StateView, seen: _NotingView, changes: StateChanges) -> dict[str, Json]:
+    later = _ChangedView(view, changes)
+    pre: dict[str, Json] = {}
+    post: dict[str, Json] = {}
+    for address, after in changes.accounts.items():
+        account, slots = seen.accounts[address], changes.storage.get(address, {})
+        if account is not None:
+            before = {slot: view.storage(address, slot) for slot in slots}
+            if address in changes.wiped:
+                before |= seen.slots.get(address, {})
+            kept = {slot: value for slot, value in before.items() if value}
+            pre[hex_of(address)] = _account_json(view, account, kept)
+        if after is not None:
+            kept = {slot: value for slot, value in slots.items() if value}
+            post[hex_of(address)] = _changed_fields(account, _account_json(later, after, kept), after)
+    return {"pre": pre, "post": post}
+
+
+def _changed_fields(before: Account | None, fields: dict[str, Json], after: Account) -> dict[str, Json]:
+    nonce, balance, code_hash = before or EMPTY_ACCOUNT
+    same = {"nonce": nonce == after.nonce, "balance": balance == after.balance}
+    same["code"] = code_hash == after.code_hash
+    return {name: value for name, value in fields.items() if not same.get(name)}
+
+
+def _slots_json(slots: Mapping[int, int]) -> dict[str, Json]:
+    return {f"0x{slot:064x}": f"0x{slots[slot]:064x}" for slot in sorted(slots)}
