@@ -35,6 +35,7 @@ from p2p.eth.messages import (
 
 REQUESTS_WAITING_MAX: Final = 32
 """Requests of one peer that wait for our answer; more are not answered."""
+LEVEL_RECHECK_S: Final = 0.2
 SERVING_THREADS: Final = 2
 """Worker threads that read and encode answers, for all peers together."""
 
@@ -73,6 +74,16 @@ class Sync:
     def is_behind(self) -> bool:
         """Whether a peer offers a better chain than ours."""
         return self._downloader.is_behind
+
+    async def wait_level(self, first_peer_s: float) -> None:
+        """Wait until no peer offers a better chain; without any peer, for `first_peer_s` only."""
+        with trio.move_on_after(first_peer_s):
+            while not len(self._roster):
+                await self._roster.wait_changed()
+        while self.is_behind:
+            # Catching up moves our head, of which the roster does not tell.
+            with trio.move_on_after(LEVEL_RECHECK_S):
+                await self._roster.wait_changed()
 
     def announce_block(self, block: Block) -> None:
         """Our own sealed and imported block: to everybody, once."""
