@@ -28,22 +28,22 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 class TraceTooLarge(RequestError):
     """The trace would not fit into memory that a request may use."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"the trace is larger than {TRACE_BYTES_MAX} bytes; leave out memory and stack, or set a limit"
+            f"the trace is larger than {limit} bytes; leave out memory and stack, or set a limit"
         )
 
 
 class _Budget:
     """How much more may be written down."""
 
-    def __init__(self) -> None:
-        self._left = TRACE_BYTES_MAX
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
 
     def spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise TraceTooLarge
+            raise TraceTooLarge(self._limit)
 
 
 class StructLogger:
@@ -59,6 +59,7 @@ class StructLogger:
         with_storage: bool = True,
         with_return_data: bool = False,
         steps_max: int = 0,
+        bytes_max: int = TRACE_BYTES_MAX,
     ) -> None:
         """`steps_max` 0 writes all instructions down; later ones than that still run."""
         self.wants_memory = with_memory
@@ -66,7 +67,7 @@ class StructLogger:
         self._with_storage = with_storage
         self._with_return_data = with_return_data
         self._steps_max = steps_max
-        self._budget = _Budget()
+        self._budget = _Budget(bytes_max)
         self._steps: list[Json] = []
         self._contexts: list[Address] = []
         """Whose storage each open frame works on."""
@@ -178,10 +179,16 @@ class CallTracer:
     wants_steps = False
     wants_memory = False
 
-    def __init__(self, *, only_top_call: bool = False, with_logs: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        only_top_call: bool = False,
+        with_logs: bool = False,
+        bytes_max: int = TRACE_BYTES_MAX,
+    ) -> None:
         self._only_top_call = only_top_call
         self._with_logs = with_logs
-        self._budget = _Budget()
+        self._budget = _Budget(bytes_max)
         self._open: list[_TracedCall] = []
         self._outermost: _TracedCall | None = None
 

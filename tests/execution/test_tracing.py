@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from node.execution import tracing
 from node.execution.executor import Call
 from node.execution.py_evm import PyEvmExecutor
 from node.execution.py_evm_transaction import created_address
@@ -126,15 +125,14 @@ def test_refunds_are_shown_as_they_stand():
     assert [step.get("refund") for step in result["structLogs"]] == [None, None, None, 4_800, 4_800]
 
 
-def test_a_trace_that_grows_too_large_is_given_up(monkeypatch):
-    monkeypatch.setattr(tracing, "TRACE_BYTES_MAX", 10_000)
+def test_a_trace_that_grows_too_large_is_given_up():
     endless = world(code="JUMPDEST 0 JUMP")
     with pytest.raises(TraceTooLarge):
-        traced(StructLogger(), endless)
+        traced(StructLogger(bytes_max=10_000), endless)
     assert len(traced(StructLogger(steps_max=10), endless)[0]["structLogs"]) == 10
     calls = world(code="JUMPDEST 0 0 0 0 0 0 GAS CALL POP 0 JUMP")
     with pytest.raises(TraceTooLarge):
-        traced(CallTracer(), calls)
+        traced(CallTracer(bytes_max=10_000), calls)
 
 
 def test_a_transfer_is_a_call_and_no_steps():
