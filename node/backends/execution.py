@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from node.chain.reader import ChainReader
 from node.execution.calls import CallFailed as ExecutionFailed
 from node.execution.calls import create_access_list, estimate_gas
 from node.execution.executor import BlockContext, Call, CallResult, Executor, Interrupted
+from node.execution.prestate import prestate, prestate_of_call
 from node.execution.tracing import CallTracer, StructLogger
 from node.primitives.block import Block
 from node.primitives.errors import RequestError
 from node.rpc.backend import AccessListOutcome, BlockOverride, CallFailed, CallPlace, TraceOptions
-from node.rpc.jsonrpc import Json
+from node.rpc.jsonrpc import Json, encode_value
+
+PRESTATE: Final = "prestateTracer"
 
 
 class ExecutorBackend:
@@ -64,11 +68,21 @@ class ExecutorBackend:
         view = self._reader.state_at(parent.hash)
         context = self._reader.context_of(block.header)
         results: list[Json] = []
+        bytes_left = options.bytes_max
         for index in indexes:
-            tracer = _tracer(options)
             before, tx = block.transactions[:index], block.transactions[index]
-            self._executor.trace_transaction(context, view, before, tx, tracer, interrupted)
-            results.append(tracer.result())
+            if options.tracer == PRESTATE:
+                found = prestate(
+                    self._executor, context, view, before, tx, diff=options.diff_mode, interrupted=interrupted
+                )
+            else:
+                tracer = _tracer(options, bytes_left)
+                self._executor.trace_transaction(context, view, before, tx, tracer, interrupted)
+                found = tracer.result()
+            # As text it takes a tenth of the memory, and its size is known.
+            result = encode_value(found)
+            bytes_left = max(0, bytes_left - len(result))
+            results.append(result)
         return results
 
     def trace_call(
@@ -76,7 +90,12 @@ class ExecutorBackend:
     ) -> Json:
         """See the port."""
         view = self._reader.state_at(place.header.hash)
-        tracer = _tracer(options)
+        if options.tracer == PRESTATE:
+            if options.diff_mode:
+                raise RequestError("a call changes nothing: prestateTracer knows no diffMode here")
+            context = self._context(place)
+            return prestate_of_call(self._executor, context, view, call, place.accounts, interrupted)
+        tracer = _tracer(options, options.bytes_max)
         self._executor.call(self._context(place), view, call, place.accounts, tracer, interrupted)
         return tracer.result()
 
@@ -108,13 +127,16 @@ def _overridden(context: BlockContext, change: BlockOverride) -> BlockContext:
     )
 
 
-def _tracer(options: TraceOptions) -> StructLogger | CallTracer:
+def _tracer(options: TraceOptions, bytes_max: int) -> StructLogger | CallTracer:
     if options.tracer is not None:
-        return CallTracer(only_top_call=options.only_top_call, with_logs=options.with_logs)
+        return CallTracer(
+            only_top_call=options.only_top_call, with_logs=options.with_logs, bytes_max=bytes_max
+        )
     return StructLogger(
         with_memory=options.with_memory,
         with_stack=options.with_stack,
         with_storage=options.with_storage,
         with_return_data=options.with_return_data,
         steps_max=options.steps_max,
+        bytes_max=bytes_max,
     )

@@ -182,7 +182,8 @@ class TraceOptions:
     """Which tracer looks on and what it writes down (geth's TraceConfig)."""
 
     tracer: str | None = None
-    """None: the struct logger, one entry per instruction. "callTracer": one entry per call."""
+    """None: the struct logger, one entry per instruction. "callTracer": one entry per call. "prestateTracer":
+    one per account looked at."""
     with_memory: bool = False
     with_stack: bool = True
     with_storage: bool = True
@@ -191,6 +192,10 @@ class TraceOptions:
     """Instructions written down; 0 for as many as fit into an answer."""
     only_top_call: bool = False
     with_logs: bool = False
+    diff_mode: bool = False
+    """prestateTracer: what changed, before and after, instead of all that was looked at."""
+    bytes_max: int = 1 << 24
+    """JSON text that all traces of one request may come to; a RequestError beyond."""
 
 
 class ExecutionBackend(Protocol):

@@ -17,6 +17,8 @@ from node.rpc.params import BadValue, read_address, read_hash, read_list, read_m
 TOPICS_MAX: Final = 4
 TOPIC_CHOICES_MAX: Final = 1000
 ADDRESSES_MAX: Final = 1000
+LOG_BYTES: Final = 600
+"""An event as JSON, without its data."""
 SCAN_ATTEMPTS: Final = 3
 """A range is read again from its start when the chain reorganises under it."""
 
@@ -94,6 +96,8 @@ class LogLimits:
 
     range_blocks_max: int
     results_max: int
+    bytes_max: int
+    """JSON text that the answer may come to."""
 
 
 def read_log_filter(value: Any) -> LogFilter:
@@ -178,6 +182,7 @@ def _scan(
     """None when the headers read do not follow from one another: a reorganisation came between."""
     masks = criteria.bloom_masks()
     found: list[FoundLog] = []
+    size = 0
     previous: Header | None = None
     for number in numbers:
         stop_if(interrupted)
@@ -187,9 +192,11 @@ def _scan(
         previous = header
         if not masks.may_match(header.logs_bloom):
             continue
-        found.extend(_logs_of_header(chain, header, criteria))
-        if len(found) > limits.results_max:
-            raise _too_many(limits, numbers.start, found[limits.results_max].header.number - 1)
+        for log in _logs_of_header(chain, header, criteria):
+            found.append(log)
+            size += LOG_BYTES + 2 * len(log.log.data)
+            if len(found) > limits.results_max or size > limits.bytes_max:
+                raise _too_many(limits, numbers.start, number - 1)
     return found
 
 
@@ -203,7 +210,8 @@ def _logs_of_header(chain: ChainBackend, header: Header, criteria: LogCriteria) 
 def _too_many(limits: LogLimits, start: int, stop: int) -> LimitExceeded:
     hint = f"; blocks {start:#x} to {stop:#x} fit" if stop >= start else ""
     return LimitExceeded(
-        f"query returned more than {limits.results_max} results (setting rpc.logs_results_max){hint}"
+        f"query returned more than {limits.results_max} results (setting rpc.logs_results_max) "
+        f"or {limits.bytes_max} bytes (setting rpc.response_bytes_max){hint}"
     )
 
 

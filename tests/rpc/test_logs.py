@@ -1,5 +1,6 @@
 """Which events are found: criteria, ranges, limits, and a chain that reorganises while it is read."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_log
 from node.rpc.params import BadValue
 from tests.rpc.world import TOKEN, TRANSFER, MemoryChain, signed, transfer_log
 
-LIMITS = LogLimits(range_blocks_max=100, results_max=10)
+LIMITS = LogLimits(range_blocks_max=100, results_max=10, bytes_max=10**6)
 OTHER = Address(b"\x71" * 20)
 ANY: frozenset[Hash32] = frozenset()
 
@@ -110,14 +111,14 @@ def test_a_range_that_runs_backwards_is_an_error(chain: MemoryChain) -> None:
 
 
 def test_limits_name_themselves_and_what_would_fit(chain: MemoryChain) -> None:
-    limits = LogLimits(range_blocks_max=3, results_max=3)
+    limits = LogLimits(range_blocks_max=3, results_max=3, bytes_max=10**6)
     with pytest.raises(
         LimitExceeded, match=r"5 blocks where one query may ask for 3 .*logs_range_blocks_max"
     ):
         find_logs(chain, LogFilter(LogCriteria(), 0), limits, lambda: False)
-    limits = LogLimits(range_blocks_max=10, results_max=3)
-    with pytest.raises(LimitExceeded, match=r"more than 3 results .*blocks 0x0 to 0x2 fit"):
-        find_logs(chain, LogFilter(LogCriteria(), 0), limits, lambda: False)
+    for limits in (replace(LIMITS, results_max=3), replace(LIMITS, bytes_max=2000)):
+        with pytest.raises(LimitExceeded, match=r"query returned more than .*; blocks 0x0 to 0x2 fit"):
+            find_logs(chain, LogFilter(LogCriteria(), 0), limits, lambda: False)
 
 
 def test_a_reorganisation_while_reading_starts_again(

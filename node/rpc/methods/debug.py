@@ -1,6 +1,7 @@
 """debug_: blocks as they lie on the wire, and executions step by step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from node.config.settings import RpcSettings
@@ -41,7 +42,7 @@ from node.rpc.params import (
     read_text,
 )
 
-TRACERS: Final = ("callTracer",)
+TRACERS: Final = ("callTracer", "prestateTracer")
 
 
 def methods(backend: Backend, settings: RpcSettings) -> list[Method]:
@@ -57,7 +58,7 @@ def methods(backend: Backend, settings: RpcSettings) -> list[Method]:
     ]
     if backend.execution is None:
         return table
-    trace = _Trace(backend, backend.execution, settings.call_gas_max)
+    trace = _Trace(backend, backend.execution, settings)
     options, run = Param(_read_options, TraceOptions()), Where.TRACE
     call = (Param(read_call_args), Param(read_block_id, Tag.LATEST), Param(_read_call_options, None))
     number = Param(read_number_or_tag)
@@ -98,17 +99,18 @@ class _Raw:
 
 
 class _Trace:
-    def __init__(self, backend: Backend, execution: ExecutionBackend, gas_max: int) -> None:
+    def __init__(self, backend: Backend, execution: ExecutionBackend, settings: RpcSettings) -> None:
         self._chain = backend.chain
         self._execution = execution
-        self._gas_max = gas_max
+        self._gas_max = settings.call_gas_max
+        self._bytes_max = settings.response_bytes_max
 
     def transaction(self, interrupted: Interrupted, tx_hash: Hash32, options: TraceOptions) -> Json:
         place = self._chain.transaction_place(tx_hash)
         if place is None:
             raise RpcError("transaction not found")
         block = _block(self._chain, ByHash(place.block_hash))
-        return self._execution.trace_transactions(block, [place.index], options, interrupted)[0]
+        return self._traced(block, [place.index], options, interrupted)[0]
 
     def block_by_number(self, interrupted: Interrupted, number: NumberOrTag, options: TraceOptions) -> Json:
         return self._block(interrupted, number, options)
@@ -126,17 +128,24 @@ class _Trace:
         options, accounts, change = config or (TraceOptions(), None, BlockOverride())
         header = wanted_header(self._chain, block)
         place = CallPlace(header=header, pending=block is Tag.PENDING, accounts=accounts, block=change)
+        options = replace(options, bytes_max=self._bytes_max)
         try:
             return self._execution.trace_call(place, args.to_call(self._gas_max), options, interrupted)
         except InvalidTransaction as error:
             raise RpcError(f"tracing failed: {error}") from None
+
+    def _traced(
+        self, block: Block, indexes: Sequence[int], options: TraceOptions, interrupted: Interrupted
+    ) -> list[Json]:
+        options = replace(options, bytes_max=self._bytes_max)
+        return self._execution.trace_transactions(block, indexes, options, interrupted)
 
     def _block(self, interrupted: Interrupted, block_id: BlockId, options: TraceOptions) -> Json:
         block = _block(self._chain, block_id)
         if block.number == 0:
             raise RpcError("genesis is not traceable")
         indexes = range(len(block.transactions))
-        results = self._execution.trace_transactions(block, indexes, options, interrupted)
+        results = self._traced(block, indexes, options, interrupted)
         return _by_transaction(block, results)
 
 
@@ -171,6 +180,7 @@ def _read_options(value: Any) -> TraceOptions:
         steps_max=read_member(fields, "limit", read_count) or 0,
         only_top_call=read_member(details, "onlyTopCall", read_bool) or False,
         with_logs=read_member(details, "withLog", read_bool) or False,
+        diff_mode=read_member(details, "diffMode", read_bool) or False,
     )
 
 

@@ -46,7 +46,9 @@ class _Logs:
         self._chain = backend.chain
         self._has_pool = backend.pool is not None
         self._filters = filters
-        self._limits = LogLimits(settings.logs_range_blocks_max, settings.logs_results_max)
+        self._limits = LogLimits(
+            settings.logs_range_blocks_max, settings.logs_results_max, settings.response_bytes_max
+        )
 
     def is_light(self, wanted: LogFilter) -> bool:
         """Whether it is one small block that is looked through."""
