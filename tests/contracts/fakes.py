@@ -1,0 +1,54 @@
+"""Contracts that others ask, reduced to what was told them beforehand. Assembled by hand: no compiler needed."""
+
+from typing import Any
+
+from contracts.artifacts import load
+from node.primitives.crypto import keccak256
+from node.primitives.state import StateChanges
+from tests.contracts.sandbox import Contract, Sandbox, canonical, encoded
+
+WORDS = 5
+"""Words of every answer: enough for the widest struct asked for (a site)."""
+_ANSWERS = bytes.fromhex(
+    "36600060003736600020"  # hash of the calldata
+    + "".join(f"8060{place:02x}015460{32 * place:02x}52" for place in range(WORDS))
+    + f"60{32 * WORDS:02x}6000f3"
+)
+_COUNTER = bytes.fromhex("6000546001018060005560005260206000f3")
+"""Answers every call with how many calls there have been."""
+
+
+def dispute_court(chain: Sandbox) -> str:
+    """An IDisputes whose `open` numbers its cases from 1; tests give the rulings in its name."""
+    address = chain.account(900)
+    chain.put_code(address, _COUNTER)
+    return address
+
+
+class Answers:
+    """Answers each exact question with words; zeros to all it was not told."""
+
+    def __init__(self, chain: Sandbox, place: int) -> None:
+        self.chain, self.address = chain, chain.account(place)
+        chain.put_code(self.address, _ANSWERS)
+
+    def tell(self, signature: str, kinds: list[str], arguments: tuple[Any, ...], *words: int | str) -> None:
+        """From now on `signature(arguments)` answers the words (addresses as text)."""
+        entry = {
+            "type": "function",
+            "name": signature,
+            "inputs": [{"name": "", "type": kind} for kind in kinds],
+        }
+        slot = int.from_bytes(keccak256(encoded(entry, arguments)), "big")
+        values = [int(word, 16) if isinstance(word, str) else word for word in words]
+        self.chain.world.apply(
+            StateChanges(
+                {}, {canonical(self.address): {(slot + i) % 2**256: each for i, each in enumerate(values)}}
+            )
+        )
+
+
+def authority(chain: Sandbox) -> Contract:
+    """An AccessManager of which account 0 is the only admin: nothing is granted, so `restricted` means account 0."""
+    assert load("AccessManager")
+    return chain.deploy("AccessManager", chain.account(0))
