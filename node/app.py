@@ -42,9 +42,8 @@ from node.production.recovery import last_signed, standing_proposals
 from node.rpc.api import RpcApi
 from node.rpc.server import serve_rpc
 from node.signing.guard import GuardedSigner
-from node.signing.keystore import unlock_key
-from node.signing.passwords import find_password
-from node.signing.signer import LocalKey
+from node.signing.opening import open_key
+from node.state.commit import root_after
 from node.storage.kv import KeyValue
 from node.storage.leveldb import LevelDB
 from node.storage.migrations import migrate
@@ -54,6 +53,8 @@ from node.txpool.journal import Journal
 from node.txpool.keeper import keep_pool
 from node.txpool.pool import TransactionPool
 
+FIRST_PEER_S: Final = 2.0
+"""So long a validator waits for somebody to tell it that it is behind; then it seals."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a worker thread keeps the interpreter while the event loop waits for it (CPython: 5 ms)."""
 STALLED_PERIODS: Final = 20
@@ -93,7 +94,10 @@ async def run_node(
 
 async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
     spec = load_genesis(settings.genesis)
-    signing_key = await trio.to_thread.run_sync(_unlock, settings)
+    signing_key = None
+    if settings.role == "validator":
+        # It may ask the operator for a password, so it comes before all that is slow.
+        signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
     kv = await _open_database(data_dir.database_path(settings.data_dir), settings.storage, closing)
     executor = _executor(settings)
     pools: list[TransactionPool] = []
@@ -132,14 +136,6 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
     )
 
 
-def _unlock(settings: Settings) -> LocalKey | None:
-    """The validator's key; it may ask the operator for a password, so it comes before all that is slow."""
-    if settings.role != "validator" or settings.signing.keystore is None:
-        return None
-    password = find_password(settings.signing.password_file)
-    return LocalKey(unlock_key(settings.signing.keystore, password))
-
-
 def _executor(settings: Settings) -> Executor:
     reference = OnDemandExecutor("py-evm", _py_evm)
     return FastExecutor(reference) if settings.execution.executor == "fast" else reference
@@ -148,7 +144,7 @@ def _executor(settings: Settings) -> Executor:
 def _py_evm() -> Executor:
     from node.execution.py_evm import PyEvmExecutor
 
-    return PyEvmExecutor()
+    return PyEvmExecutor(root_of=root_after)
 
 
 async def _open_database(path: Path, settings: StorageSettings, closing: AsyncExitStack) -> KeyValue:
@@ -185,7 +181,7 @@ async def _serve(node: _Node, task_status: trio.TaskStatus[None]) -> None:
         if settings.observability.metrics_port is not None:
             await nursery.start(_observe, node, network, driver)
         if driver is not None:
-            await nursery.start(driver.run)
+            nursery.start_soon(_seal, driver, sync)
         log.info(
             "node is running",
             extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
@@ -214,6 +210,12 @@ def _driver(node: _Node, signer: GuardedSigner, sync: Sync) -> Driver:
         announce=sync.announce_block,
         last_signed=last_signed(signer.last(SIGN_KIND)),
     )
+
+
+async def _seal(driver: Driver, sync: Sync) -> None:
+    """Make blocks, but not on a head that the network has left behind."""
+    await sync.wait_level(FIRST_PEER_S)
+    await driver.run()
 
 
 async def _undisturbed(close: Callable[[], Awaitable[None]]) -> None:
@@ -249,6 +251,11 @@ async def _observe(
     metrics.read_at_scrape("head_timestamp", "Unix time of the head.", lambda: reader.head.timestamp)
     metrics.read_at_scrape("peers", "Connected peers.", lambda: len(network.pool.peers))
     metrics.read_at_scrape("pool_transactions", "Transactions waiting for a block.", lambda: len(node.pool))
+    metrics.read_at_scrape(
+        "import_busy_seconds",
+        "Time spent verifying, executing and writing blocks.",
+        lambda: node.chain.importer.statistics.busy_s,
+    )
     ready = [
         head_age_check(
             lambda: reader.head.timestamp,

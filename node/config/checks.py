@@ -145,12 +145,28 @@ def _check_ports_differ(settings: Settings) -> Iterator[Problem]:
 
 def _check_role(settings: Settings) -> Iterator[Problem]:
     if settings.role == "validator":
-        if settings.signing.keystore is None:
-            yield "signing.keystore", "is missing; a validator signs with it (`phoenix keys new` makes one)"
+        yield from _check_key(settings)
         if not settings.production.enabled:
             yield "production.enabled", 'is false, but role is "validator"; set it, or set role = "full"'
     elif settings.production.enabled:
         yield "production.enabled", f'is true, but role is "{settings.role}"; only a validator does'
+
+
+def _check_key(settings: Settings) -> Iterator[Problem]:
+    """Each back end needs what says where its key is."""
+    signing = settings.signing
+    if signing.backend == "keystore":
+        if signing.keystore is None:
+            yield "signing.keystore", "is missing; a validator signs with it (`phoenix keys new` makes one)"
+        return
+    needed = {
+        "signing.pkcs11_module": signing.pkcs11_module,
+        "signing.pkcs11_token": signing.pkcs11_token,
+        "signing.pkcs11_key": signing.pkcs11_key,
+    }
+    for key, value in needed.items():
+        if value is None:
+            yield key, f'is missing; signing.backend = "{signing.backend}" needs it'
 
 
 def _check_tls(settings: Settings) -> Iterator[Problem]:
@@ -170,6 +186,8 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "genesis": settings.genesis,
         "signing.keystore": settings.signing.keystore,
         "signing.password_file": settings.signing.password_file,
+        "signing.pkcs11_module": settings.signing.pkcs11_module,
+        "signing.pin_file": settings.signing.pin_file,
         "p2p.tls_certificate": settings.p2p.tls_certificate,
         "p2p.tls_key": settings.p2p.tls_key,
         "p2p.tls_ca": settings.p2p.tls_ca,

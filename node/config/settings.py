@@ -100,10 +100,24 @@ class ProductionSettings:
 class SigningSettings:
     """Where the validator key lives."""
 
+    backend: Literal["keystore", "pkcs11"] = "keystore"
+    """keystore: an encrypted file, unlocked into memory; pkcs11: a hardware token that signs."""
     keystore: Path | None = None
     """Encrypted keystore v3 file."""
     password_file: Path | None = None
     """First line is the password; mode 0600. A systemd credential or a prompt otherwise."""
+    pkcs11_module: Path | None = None
+    """The token's driver, a shared library."""
+    pkcs11_token: str | None = None
+    """Label of the token."""
+    pkcs11_key: str | None = None
+    """Label of the key pair in the token."""
+    pin_file: Path | None = None
+    """First line is the token's PIN; mode 0600. A systemd credential or a prompt otherwise."""
+    pin_fd: int | None = None
+    """Or a file descriptor that whoever starts the node has opened for it."""
+    timeout_s: float = 10.0
+    """How long a token or signer may take for a signature; then the block goes unsigned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,6 +212,14 @@ def test_a_validator_needs_a_keystore_and_production(write: Write) -> None:
     ]
 
 
+def test_a_key_in_a_token_needs_its_place_and_no_keystore(write: Write) -> None:
+    text = 'role = "validator"\n[production]\nenabled = true\n[signing]\nbackend = "pkcs11"\npkcs11_key = "k"'
+    assert problems(write(full(text))) == [
+        'node.toml: signing.pkcs11_module is missing; signing.backend = "pkcs11" needs it',
+        'node.toml: signing.pkcs11_token is missing; signing.backend = "pkcs11" needs it',
+    ]
+
+
 def test_a_setting_that_is_blamed_already_is_not_blamed_again(write: Write) -> None:
     text = 'role = "validator"\n[production]\nenabled = "yes"\n[signing]\nkeystore = "keystore.json"'
     assert problems(write(full(text))) == ["node.toml:5:1: production.enabled is true or false, not 'yes'"]

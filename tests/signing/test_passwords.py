@@ -1,11 +1,18 @@
 """Where passwords come from, in which order."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from node.signing.keystore import KeyStoreError
-from node.signing.passwords import CREDENTIAL_NAME, find_password, new_password
+from node.signing.passwords import (
+    CREDENTIAL_NAME,
+    PIN_CREDENTIAL_NAME,
+    find_password,
+    find_pin,
+    new_password,
+)
 
 
 def secret(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -57,3 +64,26 @@ def test_a_new_password_is_asked_twice() -> None:
 def _answers(*answers: str):
     left = list(answers)
     return lambda _: left.pop(0)
+
+
+def test_a_pin_comes_from_file_then_descriptor_then_credential_then_prompt(tmp_path: Path) -> None:
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert find_pin(None, None, environment, lambda _: "typed") == "typed"
+    secret(tmp_path / PIN_CREDENTIAL_NAME, "1111\n", 0o400)
+    assert find_pin(None, None, environment, lambda _: "typed") == "1111"
+    reading, writing = os.pipe()
+    os.write(writing, b"2222\n")
+    os.close(writing)
+    assert find_pin(None, reading, environment) == "2222"
+    with pytest.raises(KeyStoreError, match=f"file descriptor {reading}: Bad file descriptor"):
+        find_pin(None, reading, environment)
+    file = secret(tmp_path / "pin", "3333")
+    assert find_pin(file, reading, environment) == "3333"
+
+
+def test_without_any_source_of_a_pin_the_operator_is_told_the_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.isatty", lambda _: False)
+    with pytest.raises(KeyStoreError, match=f"pin_file.*pin_fd.*{PIN_CREDENTIAL_NAME}.*terminal"):
+        find_pin(None, None, {})

@@ -1,0 +1,73 @@
+"""`phoenix token`: validator keys in hardware tokens (PKCS#11). A PIN is never an argument."""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from node.cli.output import Commands, add_command, add_json_flag, show
+
+EXAMPLES: Final = """\
+  phoenix token new  --module /usr/lib/softhsm/libsofthsm2.so --token signer --label sealer-1
+  phoenix token show --module /usr/lib/softhsm/libsofthsm2.so --token signer --label sealer-1 --pin-file pin
+  phoenix token show --module ... --token signer --label sealer-1 --pin-fd 3  3< <(my-vault read pin)
+
+The settings of a node that signs with the key:
+  [signing]
+  backend = "pkcs11"
+  pkcs11_module = "/usr/lib/softhsm/libsofthsm2.so"
+  pkcs11_token = "signer"
+  pkcs11_key = "sealer-1"
+  pin_file = "pin"
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """The command's lines."""
+    parser = add_command(commands, "token", "Make and look at validator keys in hardware tokens.", EXAMPLES)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    new = add_command(actions, "new", "Make a secp256k1 key in the token; it can never leave.", EXAMPLES)
+    _add_place(new)
+    new.set_defaults(run=new_key)
+
+    shown = add_command(actions, "show", "Log in, sign a test digest, print the address.", EXAMPLES)
+    _add_place(shown)
+    shown.set_defaults(run=show_key)
+
+
+def new_key(args: argparse.Namespace) -> None:
+    """Make a key and print its address."""
+    from node.primitives.ids import hex_of
+    from node.signing.passwords import find_pin
+    from node.signing.pkcs11 import TokenKeyName, create_key
+
+    name = TokenKeyName(args.module, args.token, args.label)
+    address = create_key(name, find_pin(args.pin_file, args.pin_fd))
+    show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
+
+
+def show_key(args: argparse.Namespace) -> None:
+    """Prove that the key signs; KeyStoreError or SigningError say why it does not."""
+    from node.primitives.crypto import keccak256, recover_address
+    from node.primitives.ids import hex_of
+    from node.signing.passwords import find_pin
+    from node.signing.pkcs11 import TokenKey, TokenKeyName
+    from node.signing.signer import SigningRequest
+
+    name = TokenKeyName(args.module, args.token, args.label)
+    key = TokenKey(name, find_pin(args.pin_file, args.pin_fd), args.timeout)
+    digest = keccak256(b"phoenix token show")
+    signature = key.sign_digest(SigningRequest(kind="test", chain_id=0, height=0, digest=digest))
+    key.close()
+    signs = recover_address(digest, signature) == key.address
+    show({"address": hex_of(key.address), "signs": signs}, as_json=args.json)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--module", type=Path, required=True, help="the token's driver, a shared library")
+    parser.add_argument("--token", required=True, help="label of the token")
+    parser.add_argument("--label", required=True, help="label of the key in the token")
+    parser.add_argument("--pin-file", type=Path, help="first line is the PIN; mode 0600 (default: ask)")
+    parser.add_argument("--pin-fd", type=int, help="file descriptor that the PIN is read from")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds to wait for a signature")
+    add_json_flag(parser)

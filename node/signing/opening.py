@@ -1,0 +1,27 @@
+"""From settings to the bare key: which back end holds it, and what opens that."""
+
+from node.config.settings import SigningSettings
+from node.signing.keystore import unlock_key
+from node.signing.passwords import find_password, find_pin
+from node.signing.signer import DigestSigner, LocalKey
+
+
+def open_key(settings: SigningSettings) -> DigestSigner:
+    """The validator's key; may ask the operator for a password. KeyStoreError when it cannot be used."""
+    match settings.backend:
+        case "keystore":
+            assert settings.keystore is not None, "the settings were checked"
+            return LocalKey(unlock_key(settings.keystore, find_password(settings.password_file)))
+        case "pkcs11":
+            return _in_token(settings)
+
+
+def _in_token(settings: SigningSettings) -> DigestSigner:
+    from node.signing.pkcs11 import TokenKey, TokenKeyName
+
+    module, token, key = settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_key
+    assert module is not None, "the settings were checked"
+    assert token is not None
+    assert key is not None
+    pin = find_pin(settings.pin_file, settings.pin_fd)
+    return TokenKey(TokenKeyName(module, token, key), pin, settings.timeout_s)

@@ -1,0 +1,11 @@
+"""Fixtures of the tests of signing."""
+
+import pytest
+
+from tests.signing.tokens import Tokens, make_tokens
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    """Tokens in software, or a skip."""
+    return make_tokens(tmp_path_factory.mktemp("softhsm"))

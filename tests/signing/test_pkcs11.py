@@ -1,0 +1,162 @@
+"""Keys in a real token (SoftHSM2): what it signs, and every way in which it can fail."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from node.cli.entry import main
+from node.config.settings import SigningSettings
+from node.primitives.crypto import (
+    SECP256K1_HALF_N,
+    SECP256K1_N,
+    PrivateKey,
+    keccak256,
+    recover_address,
+)
+from node.primitives.ids import Hash32
+from node.signing.guard import GuardedSigner
+from node.signing.keystore import KeyStoreError
+from node.signing.opening import open_key
+from node.signing.pkcs11 import TokenKey, TokenKeyName, create_key, recoverable
+from node.signing.signer import SigningError, SigningRequest
+from node.storage.memory import MemoryKV
+from tests.signing.tokens import MODULE, PIN, Tokens
+
+DIGEST = keccak256(b"digest")
+
+
+def asked(digest: Hash32 = DIGEST, height: int = 1) -> SigningRequest:
+    return SigningRequest(kind="vote", chain_id=1, height=height, digest=digest)
+
+
+def made(name: TokenKeyName) -> TokenKey:
+    """A new key, opened."""
+    address = create_key(name, PIN)
+    key = TokenKey(name, PIN, 10.0)
+    assert key.address == address
+    return key
+
+
+def test_what_a_token_signs_is_low_s_and_recovers_to_its_address(tokens: Tokens) -> None:
+    key = made(tokens.name("signs"))
+    for number in range(50):
+        digest = keccak256(bytes([number]))
+        signature = key.sign_digest(asked(digest))
+        assert recover_address(digest, signature) == key.address
+        assert int.from_bytes(signature[32:64], "big") <= SECP256K1_HALF_N
+    key.close()
+
+
+async def test_behind_the_guard_a_token_gives_one_signature_for_one_request(tokens: Tokens) -> None:
+    key = made(tokens.name("guarded"))
+    signer = GuardedSigner(key, MemoryKV(), 1)
+    # The token itself draws a new nonce each time.
+    assert key.sign_digest(asked()) != key.sign_digest(asked())
+    assert await signer.sign(asked()) == await signer.sign(asked())
+
+
+def test_settings_open_the_key(tokens: Tokens, tmp_path: Path) -> None:
+    address = create_key(tokens.name("by settings"), PIN)
+    pin = tmp_path / "pin"
+    pin.write_text(PIN + "\n")
+    pin.chmod(0o600)
+    settings = SigningSettings(
+        backend="pkcs11",
+        pkcs11_module=MODULE,
+        pkcs11_token=tokens.steady,
+        pkcs11_key="by settings",
+        pin_file=pin,
+    )
+    assert open_key(settings).address == address
+
+
+@pytest.mark.parametrize("length", [0, 20, 31, 33, 64])
+def test_a_digest_of_another_length_never_reaches_the_token(tokens: Tokens, length: int) -> None:
+    name = tokens.name(f"length {length}")
+    with pytest.raises(SigningError, match=f"digest of {length} bytes"):
+        made(name).sign_digest(asked(Hash32(bytes(length))))
+
+
+def test_the_secret_cannot_be_read_and_was_made_in_the_token(tokens: Tokens) -> None:
+    import pkcs11
+
+    from node.signing.one_thread import thread_of
+    from node.signing.pkcs11 import open_session
+
+    name = tokens.name("secret")
+    create_key(name, PIN)
+
+    def look() -> tuple[bool, bool, bool]:
+        with open_session(MODULE, name.token, PIN) as session:
+            private = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=name.key)
+            with pytest.raises(pkcs11.AttributeSensitive):
+                private[pkcs11.Attribute.VALUE]
+            wanted = ("SENSITIVE", "NEVER_EXTRACTABLE", "LOCAL")
+            first, second, third = (private[pkcs11.Attribute[each]] for each in wanted)
+            return first, second, third
+
+    assert thread_of(str(MODULE)).run(look, 10.0) == (True, True, True)
+
+
+def test_a_name_is_given_once(tokens: Tokens) -> None:
+    create_key(tokens.name("once"), PIN)
+    with pytest.raises(KeyStoreError, match="there is one already"):
+        create_key(tokens.name("once"), PIN)
+
+
+def test_each_mistake_of_the_operator_is_told_apart(tokens: Tokens) -> None:
+    for name, words in [
+        (TokenKeyName(Path("/nowhere.so"), tokens.steady, "k"), "no such PKCS#11 module"),
+        (TokenKeyName(Path(__file__), tokens.steady, "k"), "cannot be loaded as a PKCS#11 module"),
+        (tokens.name("k", "unplugged"), "there is no token 'unplugged'.*'doomed', 'steady'"),
+        (tokens.name("absent"), "no private key of this label.*phoenix token new"),
+    ]:
+        with pytest.raises(KeyStoreError, match=words):
+            TokenKey(name, PIN, 10.0)
+
+
+def test_a_wrong_pin_is_said_plainly_and_leaves_no_trace_of_itself(tokens: Tokens) -> None:
+    with pytest.raises(KeyStoreError, match="wrong PIN") as caught:
+        TokenKey(tokens.name("k", tokens.doomed), "00000000", 10.0)
+    assert "00000000" not in str(caught.value)
+
+
+def test_a_token_that_goes_is_named_and_one_that_comes_back_signs_again(tokens: Tokens) -> None:
+    key = made(tokens.name("leaving", tokens.doomed))
+    away = tokens.folder.with_name("away")
+    tokens.folder.rename(away)
+    try:
+        for _ in range(2):
+            with pytest.raises(SigningError, match=r"cannot be reached|cannot be loaded|no token"):
+                key.sign_digest(asked())
+    finally:
+        away.rename(tokens.folder)
+    assert recover_address(DIGEST, key.sign_digest(asked())) == key.address
+
+
+def test_the_command_makes_a_key_and_proves_that_it_signs(
+    tokens: Tokens, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--module", str(MODULE), "--token", tokens.steady, "--label", "by command", "--json"]
+    addresses = []
+    for action in ("new", "show"):
+        reading, writing = os.pipe()
+        os.write(writing, PIN.encode())
+        os.close(writing)
+        assert main(["token", action, *place, "--pin-fd", str(reading)]) == 0
+        addresses.append(json.loads(capsys.readouterr().out)["address"])
+    assert addresses[0] == addresses[1]
+
+
+def test_high_s_is_lowered_and_foreign_signatures_are_found_out() -> None:
+    key = PrivateKey(b"\x11" * 32)
+    signature = key.sign(DIGEST)
+    high = signature[:32] + (SECP256K1_N - int.from_bytes(signature[32:64], "big")).to_bytes(32, "big")
+    assert recoverable(DIGEST, high, key.public_key) == signature
+    assert recoverable(DIGEST, signature[:64], key.public_key) == signature
+    with pytest.raises(SigningError, match="another key"):
+        recoverable(DIGEST, signature[:64], PrivateKey(b"\x22" * 32).public_key)
+    with pytest.raises(SigningError, match="63 bytes"):
+        recoverable(DIGEST, signature[:63], key.public_key)
