@@ -9,6 +9,8 @@ from typing import Final
 
 import trio
 
+from node.rpc.budget import Budget
+
 TICK_S: Final = 1.0
 SEND_PIECE_BYTES: Final = 256 * 1024
 """A client must take this much within SEND_TIMEOUT_TICKS: progress is asked for, not speed."""
@@ -18,10 +20,12 @@ SEND_TIMEOUT_TICKS: Final = 20
 class Connection:
     """One client. Everything that waits for it sets a countdown first."""
 
-    __slots__ = ("cut_reason", "on_tick", "read_ticks", "scope", "stream", "write_ticks")
+    __slots__ = ("budget", "cut_reason", "on_tick", "read_ticks", "scope", "stream", "write_ticks")
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, budget: Budget) -> None:
         self.stream = stream
+        self.budget = budget
+        """Shared with all other connections."""
         self.scope = trio.CancelScope(shield=True)
         """Shielded, so that a server that stops can let replies finish; the server cuts what is left."""
         self.read_ticks = 0
@@ -51,13 +55,20 @@ class Connection:
         self.scope.cancel()
 
     async def send(self, data: bytes) -> None:
-        """Send all of it, in pieces that each have their time."""
+        """Send all of it, in pieces that each have their time. OverBudget for one large answer too many."""
         if len(data) <= SEND_PIECE_BYTES:
             self.write_ticks = SEND_TIMEOUT_TICKS
             await self.stream.send_all(data)
         else:
+            await self._send_large(data)
+        self.write_ticks = 0
+
+    async def _send_large(self, data: bytes) -> None:
+        self.budget.take(len(data))
+        try:
             view = memoryview(data)
             for start in range(0, len(data), SEND_PIECE_BYTES):
                 self.write_ticks = SEND_TIMEOUT_TICKS
                 await self.stream.send_all(view[start : start + SEND_PIECE_BYTES])
-        self.write_ticks = 0
+        finally:
+            self.budget.give(len(data))

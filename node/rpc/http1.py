@@ -80,6 +80,11 @@ class RequestParser:
         self.rest = b""
         """What followed a WebSocket request: bytes of the other protocol."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What an incomplete request takes up."""
+        return max(0, self._request_bytes) if self.busy else 0
+
     def feed(self, data: bytes | bytearray) -> list[Request]:
         """The requests that these bytes complete; HttpError when they cannot be the start of any."""
         while data:

@@ -20,6 +20,7 @@ import trio
 from node.config.settings import RpcSettings
 from node.primitives.errors import StorageError
 from node.rpc.api import RpcApi
+from node.rpc.budget import Budget, OverBudget
 from node.rpc.connection import TICK_S, Connection
 from node.rpc.http1 import CONTINUE, HttpError, Request, RequestParser, answer, json_answer
 from node.rpc.websocket import WebSocket
@@ -72,7 +73,9 @@ async def serve_rpc(
 class RpcServer:
     """All connections of one listener."""
 
-    def __init__(self, settings: RpcSettings, api: RpcApi, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self, settings: RpcSettings, api: RpcApi, wrap: Wrap | None = None, budget: Budget | None = None
+    ) -> None:
         self._settings = settings
         self._api = api
         self._wrap = wrap
@@ -80,6 +83,7 @@ class RpcServer:
         self._origins = frozenset(settings.cors_origins)
         self._known_hosts: set[bytes] = set()
         self._connections: set[_HttpConnection] = set()
+        self._budget = budget or Budget()
         self._stopping = False
 
     def __len__(self) -> int:
@@ -87,7 +91,7 @@ class RpcServer:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, from its first byte to its last."""
-        connection = _HttpConnection(stream)
+        connection = _HttpConnection(stream, self._budget)
         self._connections.add(connection)
         try:
             # Shielded from the server's end, which `stop` brings about in good order.
@@ -103,6 +107,7 @@ class RpcServer:
             log.exception("a connection failed")
         finally:
             self._connections.discard(connection)
+            connection.hold(0)
             if connection.cut_reason:
                 log.debug("connection cut", extra={"reason": connection.cut_reason})
             await trio.aclose_forcefully(connection.stream)
@@ -130,15 +135,27 @@ class RpcServer:
             if self._wrap is None:
                 await connection.send(_refusal(HttpError(HTTPStatus.SERVICE_UNAVAILABLE, text)))
             return
-        if self._wrap is not None:
-            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
-                connection.stream = await self._wrap(stream)
+        if self._wrap is not None and not await self._shake_hands(connection, stream, self._wrap):
+            return
         try:
             await self._serve_http(connection)
-        except HttpError as error:
+        except (HttpError, OverBudget) as error:
+            connection.read_ticks = 0
             await connection.send(_refusal(error))
             connection.answering = False
             await _linger(connection.stream)
+
+    async def _shake_hands(
+        self, connection: "_HttpConnection", stream: trio.SocketStream, wrap: Wrap
+    ) -> bool:
+        """Whether the client and `wrap` agree on how to speak; most who do not are scanning for ports."""
+        try:
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+                connection.stream = await wrap(stream)
+        except Exception as error:
+            log.debug("no handshake", extra={"reason": str(error)})
+            return False
+        return True
 
     async def _serve_http(self, connection: "_HttpConnection") -> None:
         parser = RequestParser(self._settings.body_bytes_max)
@@ -150,6 +167,8 @@ class RpcServer:
                 return
             was_busy = parser.busy
             requests = parser.feed(data)
+            if parser.held_bytes != connection.held_bytes:
+                connection.hold(parser.held_bytes)
             if requests:
                 connection.read_ticks = 0
                 connection.answering = True
@@ -261,16 +280,26 @@ class RpcServer:
 class _HttpConnection(Connection):
     """A connection as the server sees it."""
 
-    __slots__ = ("answering", "websocket")
+    __slots__ = ("answering", "held_bytes", "websocket")
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: trio.abc.Stream, budget: Budget) -> None:
+        super().__init__(stream, budget)
         self.answering = False
+        self.held_bytes = 0
+        """Of the budget, for a request that is being received."""
         self.websocket: WebSocket | None = None
 
+    def hold(self, size: int) -> None:
+        """Account for a request of which so many bytes have come; OverBudget when they are too many."""
+        self.budget.give(self.held_bytes)
+        self.held_bytes = 0
+        self.budget.take(size)
+        self.held_bytes = size
 
-def _refusal(error: HttpError) -> bytes:
-    return answer(error.status, f"{error}\n".encode(), keep_alive=False)
+
+def _refusal(error: HttpError | OverBudget) -> bytes:
+    status = error.status if isinstance(error, HttpError) else HTTPStatus.SERVICE_UNAVAILABLE
+    return answer(status, f"{error}\n".encode(), keep_alive=False)
 
 
 async def _linger(stream: trio.abc.Stream) -> None:

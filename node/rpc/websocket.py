@@ -25,6 +25,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from node.config.settings import RpcSettings
 from node.rpc.app import Dispatcher
+from node.rpc.budget import OverBudget
 from node.rpc.connection import Connection
 from node.rpc.http1 import HttpError, Request
 from node.rpc.jsonrpc import Message
@@ -87,6 +88,8 @@ class WebSocket:
                 writer.cancel_scope.cancel()
         finally:
             self._session.close()
+            self._drop_message()
+            self._connection.budget.give(self._queue_bytes)
 
     def tick(self) -> None:
         """One more second has passed."""
@@ -131,7 +134,7 @@ class WebSocket:
             except trio.BrokenResourceError:
                 data = b""
             if not data:
-                self._queue.clear()  # the client is gone, nobody would take it
+                self._connection.cut("went away")
                 return
             self._connection.read_ticks = QUIET_TICKS_MAX
 
@@ -155,6 +158,11 @@ class WebSocket:
 
     async def _collect(self, piece: bytes, finished: bool, calls: trio.Nursery) -> bool:
         """A piece of a message; the whole message is answered. Whether to go on reading."""
+        try:
+            self._connection.budget.take(len(piece))
+        except OverBudget as error:
+            self._send_close(CloseReason.TRY_AGAIN_LATER, str(error))
+            return False
         self._message.append(piece)
         self._message_bytes += len(piece)
         if self._message_bytes > self._body_bytes_max:
@@ -165,7 +173,7 @@ class WebSocket:
             self._message_ticks = self._message_ticks or MESSAGE_TICKS_MAX
             return True
         body = b"".join(self._message)
-        self._message, self._message_bytes, self._message_ticks = [], 0, 0
+        self._drop_message()
         message = self._dispatcher.parse(body)
         if self._dispatcher.waits(message):
             place = object()
@@ -174,6 +182,10 @@ class WebSocket:
         else:
             await self._answer(message)
         return True
+
+    def _drop_message(self) -> None:
+        self._connection.budget.give(self._message_bytes)
+        self._message, self._message_bytes, self._message_ticks = [], 0, 0
 
     async def _answer_later(self, message: Message, place: object) -> None:
         try:
@@ -199,6 +211,11 @@ class WebSocket:
         self._enqueue(text_frame(message))
 
     def _enqueue(self, frame: bytes) -> None:
+        try:
+            self._connection.budget.take(len(frame))
+        except OverBudget as error:
+            self._connection.cut(str(error))
+            return
         self._queue.append(frame)
         self._queue_bytes += len(frame)
         self._queued.set()
@@ -213,13 +230,17 @@ class WebSocket:
             while True:
                 await self._queued.wait()
                 self._queued = trio.Event()
-                frames, self._queue, self._queue_bytes = self._queue, [], 0
+                frames, self._queue = self._queue, []
+                self._connection.budget.give(self._queue_bytes)
+                self._queue_bytes = 0
                 self._sending = True
                 await self._connection.send(b"".join(frames))
                 self._sending = False
                 self._taken.unpark_all()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._connection.cut("went away")
+        except OverBudget as error:
+            self._connection.cut(str(error))
 
 
 def text_frame(payload: bytes) -> bytes:
