@@ -123,7 +123,7 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
     if signing_key is not None:
         # A database of its own: who syncs the chain anew must not forget what the key has signed.
         guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
-        signer = GuardedSigner(signing_key, guard, spec.chain_id)
+        signer = GuardedSigner(signing_key, guard, spec.chain_id, settings.signing.guard_rule)
     return _Node(
         settings=settings,
         kv=kv,

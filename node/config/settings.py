@@ -118,6 +118,9 @@ class SigningSettings:
     """Or a file descriptor that whoever starts the node has opened for it."""
     timeout_s: float = 10.0
     """How long a token or signer may take for a signature; then the block goes unsigned."""
+    guard_rule: Literal["height", "weight"] = "height"
+    """height: never two headers at one height, even on different forks; weight: total difficulty must grow,
+    which lets a network of just enough signers recover from a fork (node/signing/guard.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

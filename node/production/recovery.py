@@ -4,7 +4,7 @@ from consensus.events import LastSigned
 from node.primitives.block import decode_block
 from node.primitives.errors import ChainError, StorageError
 from node.primitives.ids import Address
-from node.signing.guard import SignRecord
+from node.signing.guard_rows import SignRecord
 from node.storage.kv import Batch, KeyValue, Reader
 from node.storage.locks import put_proposals, read_proposals
 

@@ -1,8 +1,8 @@
 """Keys that refuse to betray us.
 
-`signer` is the port, `keystore` and `passwords` bring a key into memory, `pkcs11` uses one in a hardware token
-on `one_thread`, `opening` chooses by settings, `guard` keeps what each key signed and lets nothing out that
-contradicts it.
+`signer` is the port; `keystore` and `passwords` bring a key into memory, `pkcs11` uses one in a hardware
+token on `one_thread`, and `opening` chooses by settings; `guard` keeps in `guard_rows` what each key signed
+and lets nothing out that contradicts it.
 
 Duties of the callers:
 1. The driver holds a `Signer`, never a bare key; SigningError is its answer "not signed", with the reason.

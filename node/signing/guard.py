@@ -1,62 +1,67 @@
 """The guard: what a key signed is on the disk before the signature leaves; nothing older is signed again.
 
-Per (key, chain, kind) one row holds the highest mark signed, its digest and the signature. A mark is (height,
-round) where blocks are final, and (total difficulty, round) where branches compete by weight: under Clique
-the better branch may have fewer blocks, and a guard by height could halt a network in which just enough
-signers are up (tests/simulation/test_guard_rules.py). A guard by weight never signs two blocks on one parent,
-nor on a branch lighter than the last it signed, and never refuses what is built on the best branch.
+Per (key, chain, kind) one row holds the last thing signed: height, round, digest, signature, and the highest
+marks ever reached. What must grow from one signature to the next is the mark. Where blocks are final it is
+(height, round). Where branches compete by weight (Clique) the operator chooses, by `signing.guard_rule`:
+
+height (the default)  Never two headers at one height from one key, even on different forks. Its price: the
+                      better branch may have fewer blocks, so that a signer may not sign on it what it signed
+                      on the other, and a network in which just enough signers are up halts until one more
+                      comes up (tests/simulation/test_guard_rules.py).
+weight                Total difficulty must grow: never two blocks on one parent, never on a branch lighter
+                      than the last one signed, and never a refusal of what is built on the best branch. But
+                      on two branches a key may sign two headers of one height.
+
+**The documented recovery** of a network that halted by `height`: bring up any signer that is missing; when
+none can be, set `signing.guard_rule = "weight"` on a signer that is refused, and back once blocks come again.
+Each change is logged and stays in the guard (`Guard.rule_changes`); the marks of both rules are always kept,
+so that a change in either direction forgets nothing.
 
 - a higher mark                   signed, recorded, then released
-- the same, with the same digest  the recorded signature again, bit for bit: a second signature over one seal
+- the same request                the recorded signature again, bit for bit: a second signature over one seal
                                   hash would be a second block
-- the same with another digest, or anything lower: refused, whatever the reason may be
+- the same mark otherwise, or anything lower: refused, whatever the reason may be
 
 The signature is made before the row is written and released after it is synced. A crash between the two
 leaves no row, and nothing that anyone has seen; so a validator killed at that moment is not shut out of the
 height. A crash after the sync finds the row, with the signature and the attachment to finish the block from.
 """
 
+import logging
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
 from consensus.clique.extra_data import seal_hash
-from node.primitives import rlp
 from node.primitives.block import Header
 from node.primitives.crypto import InvalidSignature, recover_address
-from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32, hex_of
+from node.signing.guard_rows import DEFAULT_RULE, Guard, GuardRule, SignRecord
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
-from node.storage.kv import Batch, KeyValue
-from node.storage.schema import sign_record_key
+from node.storage.kv import KeyValue
 
 DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
 """Kinds that compete by weight, and whose digest the guard makes itself: it then knows the height of what is
 signed, and need not believe it."""
+RECOVERY: Final = (
+    '; if the network stands still and no other signer can be brought up, signing.guard_rule = "weight" lets '
+    "this one go on (the recovery that node/signing/guard.py documents)"
+)
 
-
-@dataclass(frozen=True, slots=True)
-class SignRecord:
-    """The last thing that a key signed on a chain, of one kind."""
-
-    height: int
-    round_number: int
-    digest: Hash32
-    signature: bytes
-    attachment: bytes = field(default=b"", repr=False)
-    weight: int | None = None
-    """See SigningRequest."""
+log = logging.getLogger(__name__)
 
 
 class GuardRefusal(SigningError):
     """The key has already signed something else at this mark, or anything above."""
 
-    def __init__(self, last: SignRecord, request: SigningRequest) -> None:
+    def __init__(self, last: SignRecord, request: SigningRequest, rule: GuardRule) -> None:
+        # By weight it would be signed: then the operator may choose so, and is told how.
+        recovery = RECOVERY if rule == "height" and not _forbids(last, request, "weight") else ""
         super().__init__(
             f"{request.kind}: will not sign {hex_of(request.digest)} at {_place(request)}; "
-            f"already signed {hex_of(last.digest)} at {_place(last)}"
+            f"already signed {hex_of(last.digest)} at {_place(last)}{recovery}"
         )
         self.last = last
         self.request = request
@@ -66,20 +71,53 @@ class InconsistentRequest(SigningError):
     """The request does not describe what it asks a signature for; a fault of this program."""
 
 
-def recorded_signature(last: SignRecord | None, request: SigningRequest) -> bytes | None:
+def recorded_signature(
+    last: SignRecord | None, request: SigningRequest, rule: GuardRule = DEFAULT_RULE
+) -> bytes | None:
     """The decision: the signature to give again, None to make a new one, or GuardRefusal."""
     if last is None:
         return None
-    if _mark(request) > _mark(last):
-        return None
-    if _mark(request) == _mark(last) and request.digest == last.digest:
+    if _is_same(last, request):
         return last.signature
-    raise GuardRefusal(last, request)
+    if _forbids(last, request, rule):
+        raise GuardRefusal(last, request, rule)
+    return None
 
 
-def _mark(signed: SignRecord | SigningRequest) -> tuple[int, int]:
-    """What must grow."""
-    return signed.height if signed.weight is None else signed.weight, signed.round_number
+def _is_same(last: SignRecord, request: SigningRequest) -> bool:
+    asked = (request.height, request.round_number, request.weight, request.digest)
+    return asked == (last.height, last.round_number, last.weight, last.digest)
+
+
+def _forbids(last: SignRecord, request: SigningRequest, rule: GuardRule) -> bool:
+    if rule == "weight" and request.weight is not None:
+        if last.passed_weight is not None and request.weight <= last.passed_weight:
+            return True
+        return (request.weight, request.round_number) <= (last.weight or 0, last.round_number)
+    if last.passed_height is not None and request.height <= last.passed_height:
+        return True
+    return (request.height, request.round_number) <= (last.height, last.round_number)
+
+
+def _record_of(request: SigningRequest, signature: bytes, last: SignRecord | None) -> SignRecord:
+    passed = (None, None) if last is None else (last.passed_height, last.passed_weight)
+    before = (None, None) if last is None else (last.height, last.weight)
+    return SignRecord(
+        request.height,
+        request.round_number,
+        request.digest,
+        signature,
+        request.attachment,
+        request.weight,
+        _above(request.height, passed[0], before[0]),
+        _above(request.weight, passed[1], before[1]),
+    )
+
+
+def _above(now: int | None, *earlier: int | None) -> int | None:
+    """The greatest earlier mark where it is greater than the present one."""
+    greatest = max((mark for mark in earlier if mark is not None), default=None)
+    return greatest if greatest is not None and now is not None and greatest > now else None
 
 
 def _place(signed: SignRecord | SigningRequest) -> str:
@@ -87,34 +125,31 @@ def _place(signed: SignRecord | SigningRequest) -> str:
     return f"height {signed.height}, round {signed.round_number}{weight}"
 
 
-class Guard:
-    """The durable rows of one key on one chain."""
-
-    def __init__(self, kv: KeyValue, address: Address, chain_id: int) -> None:
-        self._kv = kv
-        self._address = address
-        self._chain_id = chain_id
-
-    def last(self, kind: str) -> SignRecord | None:
-        """What was signed last; StorageError when the row cannot be read as one."""
-        row = self._kv.get(sign_record_key(self._address, self._chain_id, kind))
-        return None if row is None else _decode_record(row)
-
-    def record(self, kind: str, record: SignRecord) -> None:
-        """Write the row; on return it has reached the disk."""
-        batch = Batch()
-        batch.put(sign_record_key(self._address, self._chain_id, kind), _encode_record(record))
-        self._kv.write(batch, sync=True)
-
-
 class GuardedSigner:
     """A bare key behind its guard. One signature at a time, in a worker thread: keys and disks may block."""
 
-    def __init__(self, key: DigestSigner, kv: KeyValue, chain_id: int) -> None:
-        """Guard `key` on one chain with rows in `kv`. No other signer may use the key beside this one."""
+    def __init__(
+        self,
+        key: DigestSigner,
+        kv: KeyValue,
+        chain_id: int,
+        rule: GuardRule = DEFAULT_RULE,
+        *,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        """Guard `key` on one chain with rows in `kv`. No other signer may use the key beside this one.
+
+        A rule that differs from the one before is recorded in `kv` at once, and logged.
+        """
         self._key = key
         self._chain_id = chain_id
         self._guard = Guard(kv, key.address, chain_id)
+        self._rule: GuardRule = rule
+        if self._guard.adopt_rule(rule, int(unix_time())):
+            log.warning(
+                "the operator changed the rule of the signing guard",
+                extra={"signer": hex_of(key.address), "chain_id": chain_id, "rule": rule},
+            )
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     @property
@@ -133,22 +168,13 @@ class GuardedSigner:
 
     def _sign(self, request: SigningRequest) -> bytes:
         _check_request(request, self._chain_id)
-        again = recorded_signature(self._guard.last(request.kind), request)
+        last = self._guard.last(request.kind)
+        again = recorded_signature(last, request, self._rule)
         if again is not None:
             return again
         signature = self._key.sign_digest(request)
         self._check_signature(request.digest, signature)
-        self._guard.record(
-            request.kind,
-            SignRecord(
-                request.height,
-                request.round_number,
-                request.digest,
-                signature,
-                request.attachment,
-                request.weight,
-            ),
-        )
+        self._guard.record(request.kind, _record_of(request, signature, last))
         return signature
 
     def _check_signature(self, digest: Hash32, signature: bytes) -> None:
@@ -177,25 +203,3 @@ def _check_request(request: SigningRequest, chain_id: int) -> None:
         )
     if digest_of(request.header) != request.digest:
         raise InconsistentRequest(f"digest {hex_of(request.digest)} is not that of the header beside it")
-
-
-def _encode_record(record: SignRecord) -> bytes:
-    weight: list[rlp.Encodable] = [] if record.weight is None else [record.weight]
-    return rlp.encode(
-        [record.height, record.round_number, record.digest, record.signature, record.attachment, weight]
-    )
-
-
-def _decode_record(row: bytes) -> SignRecord:
-    try:
-        height, round_number, digest, signature, attachment, weight = rlp.as_list(rlp.decode(row), 6)
-        return SignRecord(
-            rlp.as_uint(height, 64),
-            rlp.as_uint(round_number, 64),
-            Hash32(rlp.as_bytes(digest, 32)),
-            rlp.as_bytes(signature, 65),
-            rlp.as_bytes(attachment),
-            next(map(rlp.as_uint, rlp.as_list(weight)), None),
-        )
-    except rlp.RlpError as error:
-        raise StorageError(f"a guard row is damaged; nothing is signed on a guess: {error}") from error

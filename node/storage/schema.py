@@ -26,6 +26,7 @@ Consensus and signing
   e  hash32                              -> engine state after the block
   p                                      -> the operator's standing proposals
   g  address20 chain_id8 kind            -> what was last signed
+  R  address20 chain_id8                 -> changes of the rule by which the guard judges
 Single rows
   m  name                                -> head, genesis, rules, base, oldest, version, synced
 
@@ -156,3 +157,8 @@ def engine_state_key(block_hash: Hash32) -> bytes:
 def sign_record_key(address: Address, chain_id: int, kind: str) -> bytes:
     """g: what a key last signed on a chain, by kind of message."""
     return b"g" + address + chain_id.to_bytes(8, "big") + kind.encode()
+
+
+def sign_rules_key(address: Address, chain_id: int) -> bytes:
+    """R: when the rule of a key's guard on a chain was changed."""
+    return b"R" + address + chain_id.to_bytes(8, "big")

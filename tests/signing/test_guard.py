@@ -10,7 +10,8 @@ from consensus.clique.extra_data import seal_hash
 from node.primitives.crypto import PrivateKey, keccak256, recover_address
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
-from node.signing.guard import GuardedSigner, GuardRefusal, InconsistentRequest, SignRecord
+from node.signing.guard import GuardedSigner, GuardRefusal, InconsistentRequest
+from node.signing.guard_rows import Guard, GuardRule, RuleChange, SignRecord
 from node.signing.signer import DigestSigner, LocalKey, Signer, SigningError, SigningRequest
 from node.storage.kv import Batch
 from node.storage.memory import MemoryKV
@@ -34,8 +35,8 @@ def request(height: int, digest: Hash32, round_number: int = 0, kind: str = "vot
     )
 
 
-def signer_over(kv: MemoryKV) -> GuardedSigner:
-    return GuardedSigner(LocalKey(KEY), kv, CHAIN)
+def signer_over(kv: MemoryKV, rule: GuardRule = "height", now: int = 0) -> GuardedSigner:
+    return GuardedSigner(LocalKey(KEY), kv, CHAIN, rule, unix_time=lambda: now)
 
 
 class NeverTwice:
@@ -87,14 +88,61 @@ async def test_higher_rounds_and_heights_are_signed() -> None:
         )
 
 
+async def test_by_height_no_two_headers_share_one_even_on_different_forks() -> None:
+    signer = signer_over(MemoryKV())
+    first = await signer.sign(replace(request(6, A), weight=9))
+    for height, weight in [(6, 10), (6, 9), (5, 99)]:
+        with pytest.raises(GuardRefusal, match=r'signing.guard_rule = "weight"|total difficulty 9$'):
+            await signer.sign(replace(request(height, B), weight=weight))
+    assert await signer.sign(replace(request(6, A), weight=9)) == first
+    assert recover_address(B, await signer.sign(replace(request(7, B), weight=8))) == KEY.address
+
+
+@pytest.mark.parametrize(("weight", "helps"), [(9, False), (10, True)])
+async def test_the_recovery_is_named_where_it_helps(weight: int, helps: bool) -> None:
+    signer = signer_over(MemoryKV())
+    await signer.sign(replace(request(6, A), weight=9))
+    with pytest.raises(GuardRefusal) as caught:
+        await signer.sign(replace(request(6, B), weight=weight))
+    assert ('signing.guard_rule = "weight"' in str(caught.value)) is helps
+
+
+async def test_the_rule_may_be_changed_and_nothing_signed_under_either_is_forgotten() -> None:
+    kv = MemoryKV()
+    await signer_over(kv).sign(replace(request(8, A), weight=9))
+    by_weight = signer_over(kv, "weight", now=100)
+    await by_weight.sign(replace(request(6, B), weight=10))
+    with pytest.raises(GuardRefusal):
+        await by_weight.sign(replace(request(9, A), weight=10))
+    by_height = signer_over(kv.after_crash(Random(4)), "height", now=200)
+    for height in (6, 7, 8):
+        with pytest.raises(GuardRefusal):
+            await by_height.sign(replace(request(height, A), weight=11))
+    # Higher on a lighter branch, and then by weight again: the heaviest is remembered as well.
+    await by_height.sign(replace(request(9, A), weight=3))
+    with pytest.raises(GuardRefusal):
+        await signer_over(kv, "weight", now=300).sign(replace(request(9, B), weight=10))
+
+
+def test_a_change_of_the_rule_is_logged_and_stays_in_the_guard(caplog: pytest.LogCaptureFixture) -> None:
+    kv = MemoryKV()
+    for now, rule in enumerate(("height", "weight", "weight", "height")):
+        signer_over(kv, rule, now)
+    changes = (RuleChange(1, "weight"), RuleChange(3, "height"))
+    assert Guard(kv.after_crash(Random(5)), KEY.address, CHAIN).rule_changes() == changes
+    assert [line.rule for line in caplog.records] == ["weight", "height"]
+
+
 async def test_where_branches_compete_the_weight_must_grow_and_the_height_need_not() -> None:
     kv = MemoryKV()
-    signer = signer_over(kv)
+    signer = signer_over(kv, "weight")
     first = await signer.sign(replace(request(6, A), weight=9))
     for height, weight in [(6, 9), (7, 9), (6, 8), (7, 8)]:
         with pytest.raises(GuardRefusal, match=f"total difficulty {weight}; .*total difficulty 9"):
             await signer.sign(replace(request(height, B), weight=weight))
-    assert await signer_over(kv.after_crash(Random(3))).sign(replace(request(6, A), weight=9)) == first
+    assert (
+        await signer_over(kv.after_crash(Random(3)), "weight").sign(replace(request(6, A), weight=9)) == first
+    )
     # A heavier branch with fewer blocks.
     assert recover_address(B, await signer.sign(replace(request(5, B), weight=10))) == KEY.address
 

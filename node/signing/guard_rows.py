@@ -1,0 +1,135 @@
+"""What a guard keeps on disk of one key on one chain: its last signature of each kind, and the rule."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from node.primitives import rlp
+from node.primitives.errors import StorageError
+from node.primitives.ids import Address, Hash32
+from node.storage.kv import Batch, KeyValue
+from node.storage.schema import sign_record_key, sign_rules_key
+
+GuardRule: TypeAlias = Literal["height", "weight"]
+"""See `guard`."""
+DEFAULT_RULE: Final[GuardRule] = "height"
+RULE_CHANGES_MAX: Final = 256
+"""How many changes of the rule are remembered; the oldest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignRecord:
+    """The last thing that a key signed on a chain, of one kind."""
+
+    height: int
+    round_number: int
+    digest: Hash32
+    signature: bytes
+    attachment: bytes = field(default=b"", repr=False)
+    weight: int | None = None
+    """See SigningRequest."""
+    passed_height: int | None = None
+    """The greatest height signed before, where that is above `height` (only by weight can it be)."""
+    passed_weight: int | None = None
+    """The same of weights (only by height can it be)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """The operator chose another rule."""
+
+    unix_time: int
+    rule: GuardRule
+
+
+class Guard:
+    """The durable rows of one key on one chain."""
+
+    def __init__(self, kv: KeyValue, address: Address, chain_id: int) -> None:
+        self._kv = kv
+        self._address = address
+        self._chain_id = chain_id
+
+    def last(self, kind: str) -> SignRecord | None:
+        """What was signed last; StorageError when the row cannot be read as one."""
+        row = self._kv.get(sign_record_key(self._address, self._chain_id, kind))
+        return None if row is None else decode_record(row)
+
+    def record(self, kind: str, record: SignRecord) -> None:
+        """Write the row; on return it has reached the disk."""
+        self._write(sign_record_key(self._address, self._chain_id, kind), encode_record(record))
+
+    def rule_changes(self) -> tuple[RuleChange, ...]:
+        """When the rule was changed, oldest first; before the first it was DEFAULT_RULE."""
+        row = self._kv.get(sign_rules_key(self._address, self._chain_id))
+        return () if row is None else _decode_changes(row)
+
+    def adopt_rule(self, rule: GuardRule, unix_time: int) -> bool:
+        """Make a rule the one in force; whether it was another. On return the change is on disk."""
+        changes = self.rule_changes()
+        before = changes[-1].rule if changes else DEFAULT_RULE
+        if before == rule:
+            return False
+        kept = (*changes, RuleChange(unix_time, rule))[-RULE_CHANGES_MAX:]
+        row = rlp.encode([[change.unix_time, change.rule.encode()] for change in kept])
+        self._write(sign_rules_key(self._address, self._chain_id), row)
+        return True
+
+    def _write(self, key: bytes, row: bytes) -> None:
+        batch = Batch()
+        batch.put(key, row)
+        self._kv.write(batch, sync=True)
+
+
+def encode_record(record: SignRecord) -> bytes:
+    """The row of a record; as before the rules were two, unless it needs more."""
+    fields: list[rlp.Encodable] = [
+        record.height,
+        record.round_number,
+        record.digest,
+        record.signature,
+        record.attachment,
+        _optional(record.weight),
+    ]
+    if record.passed_height is not None or record.passed_weight is not None:
+        fields += [_optional(record.passed_height), _optional(record.passed_weight)]
+    return rlp.encode(fields)
+
+
+def decode_record(row: bytes) -> SignRecord:
+    """The record of a row; StorageError when it is none."""
+    try:
+        fields = rlp.as_list(rlp.decode(row))
+        if len(fields) == 6:
+            fields = [*fields, [], []]
+        height, round_number, digest, signature, attachment, weight, passed_height, passed_weight = fields
+        return SignRecord(
+            rlp.as_uint(height, 64),
+            rlp.as_uint(round_number, 64),
+            Hash32(rlp.as_bytes(digest, 32)),
+            rlp.as_bytes(signature, 65),
+            rlp.as_bytes(attachment),
+            _as_optional(weight),
+            _as_optional(passed_height),
+            _as_optional(passed_weight),
+        )
+    except (ValueError, rlp.RlpError) as error:
+        raise StorageError(f"a guard row is damaged; nothing is signed on a guess: {error}") from error
+
+
+def _decode_changes(row: bytes) -> tuple[RuleChange, ...]:
+    try:
+        return tuple(_change(*rlp.as_list(item, 2)) for item in rlp.as_list(rlp.decode(row)))
+    except rlp.RlpError as error:
+        raise StorageError(f"the guard's row of rules is damaged: {error}") from error
+
+
+def _change(unix_time: rlp.Item, rule: rlp.Item) -> RuleChange:
+    return RuleChange(rlp.as_uint(unix_time, 64), "weight" if rlp.as_bytes(rule) == b"weight" else "height")
+
+
+def _optional(number: int | None) -> list[rlp.Encodable]:
+    return [] if number is None else [number]
+
+
+def _as_optional(item: rlp.Item) -> int | None:
+    return next(map(rlp.as_uint, rlp.as_list(item)), None)
