@@ -1,11 +1,11 @@
-"""Contracts that others ask, reduced to what was told them beforehand. Assembled by hand: no compiler needed."""
+"""Contracts that others ask, reduced to what was told them beforehand; assembled by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
-from contracts.artifacts import load
 from node.primitives.crypto import keccak256
 from node.primitives.state import StateChanges
-from tests.contracts.sandbox import Contract, Sandbox, canonical, encoded
+from tests.contracts.sandbox import CHAIN_ID, Contract, Done, Reverted, Sandbox, canonical, encoded
 
 WORDS = 5
 """Words of every answer: enough for the widest struct asked for (a site)."""
@@ -49,6 +49,18 @@ class Answers:
 
 
 def authority(chain: Sandbox) -> Contract:
-    """An AccessManager of which account 0 is the only admin: nothing is granted, so `restricted` means account 0."""
-    assert load("AccessManager")
+    """An AccessManager with account 0 as its only admin and no role granted: `restricted` means account 0."""
     return chain.deploy("AccessManager", chain.account(0))
+
+
+def signing_domain(name: str, contract: Contract) -> dict[str, Any]:
+    """The EIP-712 domain of a contract."""
+    return {"name": name, "version": "1", "chainId": CHAIN_ID, "verifyingContract": contract.address}
+
+
+def attempted(deed: Callable[[], Done]) -> Done | Reverted:
+    """What came of it, for models that know beforehand whether it may."""
+    try:
+        return deed()
+    except Reverted as refused:
+        return refused

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from node.primitives.crypto import keccak256
-from tests.contracts.fakes import authority
-from tests.contracts.sandbox import CHAIN_ID, Contract, Sandbox
+from tests.contracts.fakes import authority, signing_domain
+from tests.contracts.sandbox import Contract, Sandbox
 
 SOC2, ISO, CC61, A515, SITE, EVIDENCE = (
     keccak256(name) for name in (b"SOC 2", b"ISO 27001", b"CC6.1", b"A.5.15", b"site 7", b"evidence")
@@ -82,13 +82,14 @@ def test_a_signature_is_as_good_as_a_transaction(compliance: Contract) -> None:
     chain = compliance.chain
     attestation = proposed(compliance, required=1)
     said = compliance.call.attestation(attestation)["statement"]
+    types = {"attestation": "uint256"}
+    types |= dict.fromkeys(("subject", "framework", "control", "evidence"), "bytes32")
+    types |= dict.fromkeys(("validFrom", "validUntil"), "uint64")
     signed = chain.key(2).sign_typed_data(
-        {"name": "PhoenixCompliance", "version": "1", "chainId": CHAIN_ID, "verifyingContract": compliance.address},
-        {"SignOff": [{"name": "attestation", "type": "uint256"},
-                     *({"name": name, "type": "bytes32"} for name in ("subject", "framework", "control", "evidence")),
-                     *({"name": name, "type": "uint64"} for name in ("validFrom", "validUntil"))]},
+        signing_domain("PhoenixCompliance", compliance),
+        {"SignOff": [{"name": name, "type": kind} for name, kind in types.items()]},
         {"attestation": attestation, **said},
-    )  # fmt: skip
+    )
     with chain.refusing("ComplianceBadSignature", signatory=chain.account(3)):
         compliance.send.signOffFor(attestation, chain.account(3), bytes(signed.signature))
     compliance.send.signOffFor(attestation, chain.account(2), bytes(signed.signature))
