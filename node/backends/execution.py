@@ -73,7 +73,14 @@ class ExecutorBackend:
             before, tx = block.transactions[:index], block.transactions[index]
             if options.tracer == PRESTATE:
                 found = prestate(
-                    self._executor, context, view, before, tx, diff=options.diff_mode, interrupted=interrupted
+                    self._executor,
+                    context,
+                    view,
+                    before,
+                    tx,
+                    diff=options.diff_mode,
+                    bytes_max=bytes_left,
+                    interrupted=interrupted,
                 )
             else:
                 tracer = _tracer(options, bytes_left)
@@ -94,7 +101,15 @@ class ExecutorBackend:
             if options.diff_mode:
                 raise RequestError("a call changes nothing: prestateTracer knows no diffMode here")
             context = self._context(place)
-            return prestate_of_call(self._executor, context, view, call, place.accounts, interrupted)
+            return prestate_of_call(
+                self._executor,
+                context,
+                view,
+                call,
+                place.accounts,
+                bytes_max=options.bytes_max,
+                interrupted=interrupted,
+            )
         tracer = _tracer(options, options.bytes_max)
         self._executor.call(self._context(place), view, call, place.accounts, tracer, interrupted)
         return tracer.result()

@@ -5,13 +5,17 @@ Works with any executor.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.execution.executor import AccountOverride, BlockContext, Call, Executor, Interrupted
 from node.execution.overrides import OverriddenView
+from node.execution.tracing import STEP_BYTES, TRACE_BYTES_MAX, Budget
 from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView
 from node.primitives.transaction import Transaction
+
+SLOT_BYTES: Final = 140
+"""What a slot takes as text."""
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 
@@ -24,11 +28,13 @@ def prestate(
     tx: Transaction,
     *,
     diff: bool = False,
+    bytes_max: int = TRACE_BYTES_MAX,
     interrupted: Interrupted | None = None,
 ) -> dict[str, Json]:
     """Every account and slot that `tx` looked at, as they were before it; after the block's earlier ones.
 
     With `diff`: {"pre": what it changed as it was, "post": what became of it}, changed fields only in "post".
+    TraceTooLarge when the answer would be longer than `bytes_max`.
     """
     if before:
         session = executor.begin(context, view)
@@ -40,8 +46,8 @@ def prestate(
     session.apply(tx, interrupted)
     changes = session.finish().changes
     if diff:
-        return _difference(view, seen, changes)
-    return _found(seen)
+        return _difference(view, seen, changes, Budget(bytes_max))
+    return _found(seen, Budget(bytes_max))
 
 
 def prestate_of_call(
@@ -50,13 +56,15 @@ def prestate_of_call(
     view: StateView,
     call: Call,
     overrides: Mapping[Address, AccountOverride] | None = None,
+    *,
+    bytes_max: int = TRACE_BYTES_MAX,
     interrupted: Interrupted | None = None,
 ) -> dict[str, Json]:
     """Every account and slot that a call looked at, what is pretended included."""
     pretended = OverriddenView(view, overrides) if overrides else view
     seen = _NotingView(pretended)
     executor.call(context, seen, call, interrupted=interrupted)
-    return _found(seen)
+    return _found(seen, Budget(bytes_max))
 
 
 class _ChangedView:
@@ -102,19 +110,22 @@ class _NotingView:
         return self._view.code(code_hash)
 
 
-def _found(seen: _NotingView) -> dict[str, Json]:
+def _found(seen: _NotingView, budget: Budget) -> dict[str, Json]:
     return {
-        hex_of(address): _account_json(seen, account, seen.slots.get(address, {}))
+        hex_of(address): _account_json(seen, account, seen.slots.get(address, {}), budget)
         for address, account in seen.accounts.items()
     }
 
 
-def _account_json(view: StateView, account: Account | None, slots: Mapping[int, int]) -> dict[str, Json]:
+def _account_json(
+    view: StateView, account: Account | None, slots: Mapping[int, int], budget: Budget
+) -> dict[str, Json]:
     nonce, balance, code_hash = account or EMPTY_ACCOUNT
     fields: dict[str, Json] = {"balance": hex(balance)}
     if nonce:
         fields["nonce"] = nonce
     code = view.code(code_hash) if account is not None else b""
+    budget.spend(STEP_BYTES + 2 * len(code) + SLOT_BYTES * len(slots))
     if code:
         fields["code"] = hex_of(code)
     if slots:
@@ -122,7 +133,7 @@ def _account_json(view: StateView, account: Account | None, slots: Mapping[int, 
     return fields
 
 
-def _difference(view: StateView, seen: _NotingView, changes: StateChanges) -> dict[str, Json]:
+def _difference(view: StateView, seen: _NotingView, changes: StateChanges, budget: Budget) -> dict[str, Json]:
     later = _ChangedView(view, changes)
     pre: dict[str, Json] = {}
     post: dict[str, Json] = {}
@@ -133,10 +144,11 @@ def _difference(view: StateView, seen: _NotingView, changes: StateChanges) -> di
             if address in changes.wiped:
                 before |= seen.slots.get(address, {})
             kept = {slot: value for slot, value in before.items() if value}
-            pre[hex_of(address)] = _account_json(view, account, kept)
+            pre[hex_of(address)] = _account_json(view, account, kept, budget)
         if after is not None:
             kept = {slot: value for slot, value in slots.items() if value}
-            post[hex_of(address)] = _changed_fields(account, _account_json(later, after, kept), after)
+            fields = _account_json(later, after, kept, budget)
+            post[hex_of(address)] = _changed_fields(account, fields, after)
     return {"pre": pre, "post": post}
 
 

@@ -34,13 +34,14 @@ class TraceTooLarge(RequestError):
         )
 
 
-class _Budget:
+class Budget:
     """How much more may be written down."""
 
     def __init__(self, limit: int) -> None:
         self._limit = self._left = limit
 
     def spend(self, size: int) -> None:
+        """So many bytes more; TraceTooLarge when they do not fit."""
         self._left -= size
         if self._left < 0:
             raise TraceTooLarge(self._limit)
@@ -67,7 +68,7 @@ class StructLogger:
         self._with_storage = with_storage
         self._with_return_data = with_return_data
         self._steps_max = steps_max
-        self._budget = _Budget(bytes_max)
+        self._budget = Budget(bytes_max)
         self._steps: list[Json] = []
         self._contexts: list[Address] = []
         """Whose storage each open frame works on."""
@@ -188,7 +189,7 @@ class CallTracer:
     ) -> None:
         self._only_top_call = only_top_call
         self._with_logs = with_logs
-        self._budget = _Budget(bytes_max)
+        self._budget = Budget(bytes_max)
         self._open: list[_TracedCall] = []
         self._outermost: _TracedCall | None = None
 

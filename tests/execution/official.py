@@ -48,7 +48,11 @@ SLOW = (
     "stTimeConsuming",
     "stZeroKnowledge",
 )
-"""Parts of names of files that take from half a second to minutes: not for the quick slices."""
+"""Parts of names of files that take from half a second to minutes: under one fork only, in the long suite."""
+HEAVY = ("loopExp.json", "CALLBlake2f.json", "CALLCODEBlake2f.json")
+"""A minute and more each on the reference executor: a module of their own."""
+HEAVIEST = ("loopMul.json",)
+"""A quarter of an hour for three results: left to the fast executor."""
 
 
 def executor() -> PyEvmExecutor:
@@ -79,18 +83,24 @@ def hold_folder(
     record_property: Callable[[str, object], None],
     under_test: Executor | None = None,
     skip: Sequence[str] = (),
+    only: Sequence[str] = ("",),
 ) -> None:
-    """Every result of a folder's files under a fork; the summary names files that are passed by."""
+    """Every result of a folder's files under a fork.
+
+    `skip` and `only` are parts of names. The summary counts what is passed by for good.
+    """
     failed, total, count = [], 0, 0
     for path in sorted((ethereum_tests() / FOLDER / folder).glob("*.json")):
-        reason = not_ours(f"{folder}/{path.name}", fork)
-        if reason is None and not any(part in path.name for part in skip):
+        name = f"{folder}/{path.name}"
+        reason = not_ours(name, fork)
+        chosen = any(part in name for part in only) and not any(part in name for part in skip)
+        if reason is None and chosen:
             results, failures = run_file(path, fork, under_test or executor())
             failed += failures
             total += results
             count += results > 0
         elif reason is not None:
-            record_property("state_results_skipped", f"{fork}/{folder}/{path.name}: {reason}")
+            record_property("state_results_skipped", f"{fork}/{name}: {reason}")
     record_property("state_results", (fork, total, count))
     assert failed == []
 

@@ -7,6 +7,7 @@ from node.execution.executor import AccountOverride, Call
 from node.execution.prestate import prestate, prestate_of_call
 from node.execution.py_evm import PyEvmExecutor
 from node.execution.py_evm_transaction import created_address
+from node.execution.tracing import TraceTooLarge
 from tests.execution.builders import (
     AUTHOR,
     CONTRACT,
@@ -90,3 +91,10 @@ def test_calls_have_a_prestate_with_what_is_pretended(executor):
     override = {CONTRACT: AccountOverride(storage_diff={0: 8})}
     answer = prestate_of_call(executor, context(), view, call, override)
     assert answer[THERE]["storage"] == {slot(0): slot(8)}
+
+
+def test_an_answer_that_grows_too_large_is_given_up(executor):
+    view = world(code=bytes(1000))
+    with pytest.raises(TraceTooLarge):
+        found(executor, view, signed(to=CONTRACT), bytes_max=2_000)
+    assert found(executor, view, signed(to=CONTRACT), bytes_max=3_000)
