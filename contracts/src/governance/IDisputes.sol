@@ -45,6 +45,7 @@ interface IDisputes {
     error DisputesTooFewParties(uint256 given);
     error DisputesTooManyParties(uint256 given, uint256 most);
     error DisputesRepeatedParty(address party);
+    error DisputesPanelSits(uint256 id, uint64 until);
     error DisputesBadPanel(uint256 given);
     error DisputesPartyOnPanel(uint256 id, address party);
     error DisputesAlreadyVoted(uint256 id, address panelist);

@@ -22,6 +22,6 @@ library Roles {
     uint64 internal constant ISSUER = 7;
     /// @notice Allocates resources to tenants.
     uint64 internal constant ALLOCATOR = 8;
-    /// @notice Opens disputes: the contracts that have something to dispute.
-    uint64 internal constant DISPUTER = 9;
+    /// @notice Appoints the panels of disputes.
+    uint64 internal constant ARBITER = 9;
 }
