@@ -43,6 +43,7 @@ from node.rpc.api import RpcApi
 from node.rpc.server import serve_rpc
 from node.signing.guard import GuardedSigner
 from node.signing.opening import open_key
+from node.signing.signer import DigestSigner
 from node.state.commit import root_after
 from node.storage.kv import KeyValue
 from node.storage.leveldb import LevelDB
@@ -121,9 +122,7 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
     log.info("chain is open", extra={"head": head.ref, "chain_id": spec.chain_id, "journal": restored})
     signer = None
     if signing_key is not None:
-        # A database of its own: who syncs the chain anew must not forget what the key has signed.
-        guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
-        signer = GuardedSigner(signing_key, guard, spec.chain_id, settings.signing.guard_rule)
+        signer = await _guarded(signing_key, spec.chain_id, settings, closing)
     return _Node(
         settings=settings,
         kv=kv,
@@ -134,6 +133,14 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
         signer=signer,
         metrics=Metrics(program_version(), settings.role),
     )
+
+
+async def _guarded(
+    key: DigestSigner, chain_id: int, settings: Settings, closing: AsyncExitStack
+) -> GuardedSigner:
+    # A database of its own: who syncs the chain anew must not forget what the key has signed.
+    guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
+    return GuardedSigner(key, guard, chain_id, settings.signing.guard_rule)
 
 
 def _executor(settings: Settings) -> Executor:
