@@ -31,14 +31,13 @@ def mapped_folders() -> set[str]:
 
 
 def folders_on_disk() -> set[str]:
-    """Folders that git has, without the mirrored ones and those that one line speaks for."""
+    """Folders that git has, without the mirrored ones and the insides of tests."""
     found = set()
     for path in tracked_files():
         for folder in PurePosixPath(name_of(path)).parents:
             found.add(str(folder))
     mirrored = {f"tests/{name}" for name in MIRRORED}
-    # Below tests and contracts/src one line speaks for all: a folder there is named for its subject.
-    deep = {name for name in found if re.match(r"(tests/|contracts/src/)", name) and name.count("/") > 1}
+    deep = {name for name in found if name.startswith("tests/") and name.count("/") > 1}
     return found - mirrored - deep - {".", ".ci"}
 
 
