@@ -120,7 +120,8 @@ def _signers(kv: "Reader", rules: dict[str, Any], head: "Header") -> tuple[Addre
 def _last_signed(path: Path, chain_id: int, signers: Sequence[str]) -> list[dict[str, object]]:
     """The guard's watermarks: what each signer's key last signed on this machine."""
     from node.config.settings import StorageSettings
-    from node.signing.guard import DIGEST_OF, Guard
+    from node.signing.guard import DIGEST_OF
+    from node.signing.guard_rows import Guard
     from node.storage.leveldb import LevelDB
 
     if not path.is_dir():

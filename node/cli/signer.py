@@ -1,0 +1,89 @@
+"""`phoenix signer`: guard data of a validator, in and out."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from node.cli.output import Commands, add_command, add_json_flag, show
+
+if TYPE_CHECKING:
+    from node.storage.kv import KeyValue
+
+EXAMPLES: Final = """\
+  phoenix signer guard export --data-dir data/ > guard.json
+  phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
+  phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
+
+The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two that sign with one
+key are two validators too many.
+"""
+DOCUMENT_BYTES_MAX: Final = 64 << 20
+
+
+def add_to(commands: Commands) -> None:
+    """The command's lines."""
+    parser = add_command(commands, "signer", "What a validator's key has signed, in and out.", EXAMPLES)
+    parts = parser.add_subparsers(required=True, metavar="PART")
+    guard = add_command(parts, "guard", "The durable record of what was signed.", EXAMPLES)
+    actions = guard.add_subparsers(required=True, metavar="ACTION")
+
+    exported = add_command(actions, "export", "Print the guard's data as JSON.", EXAMPLES)
+    exported.add_argument("--data-dir", type=Path, required=True)
+    exported.set_defaults(run=export)
+
+    imported = add_command(actions, "import", "Merge JSON into the guard, and lock it for a while.", EXAMPLES)
+    imported.add_argument("--data-dir", type=Path, required=True)
+    imported.add_argument("file", type=Path)
+    imported.add_argument("--margin", type=int, help="blocks that others must make first (default: 256)")
+    add_json_flag(imported)
+    imported.set_defaults(run=import_document)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Print the document; ConfigError when there is no guard."""
+    from node.config.data_dir import guard_path
+    from node.primitives.errors import ConfigError
+    from node.signing.guard_exchange import export_guard
+
+    if not guard_path(args.data_dir).is_dir():
+        raise ConfigError([f"{args.data_dir} holds no guard; nothing was ever signed there"])
+    with _guard_of(args.data_dir) as kv:
+        sys.stdout.write(export_guard(kv).decode() + "\n")
+
+
+def import_document(args: argparse.Namespace) -> None:
+    """Merge a document and print what was in it."""
+    from node.primitives.errors import ConfigError
+    from node.primitives.ids import hex_of
+    from node.signing.guard_exchange import MARGIN_BLOCKS, import_guard
+
+    margin = MARGIN_BLOCKS if args.margin is None else args.margin
+    if margin < 0:
+        raise ConfigError([f"--margin is {margin}; 0 or more is needed"])
+    with args.file.open("rb") as file:
+        document = file.read(DOCUMENT_BYTES_MAX + 1)
+    if len(document) > DOCUMENT_BYTES_MAX:
+        raise ConfigError([f"{args.file}: more than {DOCUMENT_BYTES_MAX} bytes"])
+    args.data_dir.mkdir(parents=True, exist_ok=True)
+    with _guard_of(args.data_dir) as kv:
+        slots = import_guard(kv, document, margin)
+    merged = [{"address": hex_of(slot.address), "chain": slot.chain_id, "kind": slot.kind} for slot in slots]
+    show({"merged": merged, "locked_for_blocks": margin}, as_json=args.json)
+
+
+@contextmanager
+def _guard_of(data_dir: Path) -> "Iterator[KeyValue]":
+    from node.config.data_dir import guard_path
+    from node.config.settings import StorageSettings
+    from node.storage.leveldb import LevelDB
+    from node.storage.migrations import migrate
+
+    kv = LevelDB.open(guard_path(data_dir), StorageSettings())
+    try:
+        migrate(kv)
+        yield kv
+    finally:
+        kv.close()
