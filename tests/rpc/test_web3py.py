@@ -200,10 +200,10 @@ async def test_traces() -> None:
         assert (tree["type"], tree["gasUsed"]) == ("CALL", receipt["gasUsed"])
         assert len(tree["logs"]) == 1
         found = w3.geth.debug.trace_transaction(tx_hash, {"tracer": "prestateTracer"})
-        assert {ALICE.address.lower(), desk.address.lower()} <= found.keys()
+        assert {ALICE.address, desk.address} <= found.keys()
         diff = {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
         changed = w3.geth.debug.trace_transaction(tx_hash, diff)
-        before, after = (changed[part][ALICE.address.lower()] for part in ("pre", "post"))
+        before, after = (changed[part][ALICE.address] for part in ("pre", "post"))
         assert after["nonce"] == before.get("nonce", 0) + 1
         steps = w3.geth.debug.trace_transaction(tx_hash, {})
         assert steps["gas"] == receipt["gasUsed"]
