@@ -17,8 +17,8 @@ EXAMPLES: Final = """\
   phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
   phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
 
-The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two that sign with one
-key are two validators too many.
+The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two processes that
+sign with one key contradict each other sooner or later.
 """
 DOCUMENT_BYTES_MAX: Final = 64 << 20
 

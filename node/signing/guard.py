@@ -30,6 +30,7 @@ height. A crash after the sync finds the row, with the signature and the attachm
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -38,7 +39,7 @@ from consensus.clique.extra_data import seal_hash
 from node.primitives.block import Header
 from node.primitives.crypto import InvalidSignature, recover_address
 from node.primitives.ids import Address, Hash32, hex_of
-from node.signing.guard_rows import DEFAULT_RULE, Guard, GuardRule, SignRecord
+from node.signing.guard_rows import DEFAULT_RULE, Guard, GuardRule, RestoreLock, SignRecord
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
 from node.storage.kv import KeyValue
 
@@ -65,6 +66,17 @@ class GuardRefusal(SigningError):
         )
         self.last = last
         self.request = request
+
+
+class GuardLocked(SigningError):
+    """The guard was restored from a backup, and the chain is not past what the key may have signed since."""
+
+    def __init__(self, lock: RestoreLock, request: SigningRequest) -> None:
+        super().__init__(
+            f"{request.kind}: the guard was restored from a backup and signs nothing up to height {lock.floor}"
+            f"; asked at height {request.height}. Others must make {lock.margin} blocks first"
+        )
+        self.lock = lock
 
 
 class InconsistentRequest(SigningError):
@@ -172,10 +184,28 @@ class GuardedSigner:
         again = recorded_signature(last, request, self._rule)
         if again is not None:
             return again
+        self._check_lock(request)
         signature = self._key.sign_digest(request)
         self._check_signature(request.digest, signature)
         self._guard.record(request.kind, _record_of(request, signature, last))
         return signature
+
+    def _check_lock(self, request: SigningRequest) -> None:
+        lock = self._guard.lock()
+        if lock is None:
+            return
+        if lock.floor is None:
+            # A node asks for the block after its head: that is how far the chain has come.
+            lock = replace(lock, floor=max(lock.mark, request.height - 1) + lock.margin)
+            self._guard.put_lock(lock)
+        assert lock.floor is not None
+        if request.height <= lock.floor:
+            raise GuardLocked(lock, request)
+        self._guard.put_lock(None)
+        log.warning(
+            "a restored guard is unlocked",
+            extra={"signer": hex_of(self.address), "chain_id": self._chain_id, "height": request.height},
+        )
 
     def _check_signature(self, digest: Hash32, signature: bytes) -> None:
         """A key that errs (a worn token, a wrong slot) is found here and not by the network."""

@@ -7,7 +7,7 @@ from node.primitives import rlp
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
 from node.storage.kv import Batch, KeyValue
-from node.storage.schema import sign_record_key, sign_rules_key
+from node.storage.schema import sign_lock_key, sign_record_key, sign_rules_key
 
 GuardRule: TypeAlias = Literal["height", "weight"]
 """See `guard`."""
@@ -39,6 +39,18 @@ class RuleChange:
 
     unix_time: int
     rule: GuardRule
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreLock:
+    """The guard came from a backup: what the key signed after the backup was made, nobody here knows."""
+
+    mark: int
+    """The greatest height in the backup."""
+    margin: int
+    """So many blocks must be made by others first."""
+    floor: int | None = None
+    """Up to this height nothing is signed; set when the first request shows where the chain is."""
 
 
 class Guard:
@@ -74,10 +86,30 @@ class Guard:
         self._write(sign_rules_key(self._address, self._chain_id), row)
         return True
 
+    def lock(self) -> RestoreLock | None:
+        """What holds a restored guard back; None where nothing does."""
+        row = self._kv.get(sign_lock_key(self._address, self._chain_id))
+        return None if row is None else _decode_lock(row)
+
+    def put_lock(self, lock: RestoreLock | None) -> None:
+        """Replace the lock, or remove it; on return it has reached the disk."""
+        key = sign_lock_key(self._address, self._chain_id)
+        if lock is not None:
+            self._write(key, encode_lock(lock))
+            return
+        batch = Batch()
+        batch.delete(key)
+        self._kv.write(batch, sync=True)
+
     def _write(self, key: bytes, row: bytes) -> None:
         batch = Batch()
         batch.put(key, row)
         self._kv.write(batch, sync=True)
+
+
+def encode_lock(lock: RestoreLock) -> bytes:
+    """The row of a lock."""
+    return rlp.encode([lock.mark, lock.margin, _optional(lock.floor)])
 
 
 def encode_record(record: SignRecord) -> bytes:
@@ -114,6 +146,14 @@ def decode_record(row: bytes) -> SignRecord:
         )
     except (ValueError, rlp.RlpError) as error:
         raise StorageError(f"a guard row is damaged; nothing is signed on a guess: {error}") from error
+
+
+def _decode_lock(row: bytes) -> RestoreLock:
+    try:
+        mark, margin, floor = rlp.as_list(rlp.decode(row), 3)
+        return RestoreLock(rlp.as_uint(mark), rlp.as_uint(margin), _as_optional(floor))
+    except rlp.RlpError as error:
+        raise StorageError(f"the guard's lock is damaged; nothing is signed: {error}") from error
 
 
 def _decode_changes(row: bytes) -> tuple[RuleChange, ...]:

@@ -27,6 +27,7 @@ Consensus and signing
   p                                      -> the operator's standing proposals
   g  address20 chain_id8 kind            -> what was last signed
   R  address20 chain_id8                 -> changes of the rule by which the guard judges
+  L  address20 chain_id8                 -> up to where a restored guard signs nothing
 Single rows
   m  name                                -> head, genesis, rules, base, oldest, version, synced
 
@@ -154,6 +155,9 @@ def engine_state_key(block_hash: Hash32) -> bytes:
     return b"e" + block_hash
 
 
+SIGN_RECORDS_PREFIX: Final = b"g"
+
+
 def sign_record_key(address: Address, chain_id: int, kind: str) -> bytes:
     """g: what a key last signed on a chain, by kind of message."""
     return b"g" + address + chain_id.to_bytes(8, "big") + kind.encode()
@@ -162,3 +166,8 @@ def sign_record_key(address: Address, chain_id: int, kind: str) -> bytes:
 def sign_rules_key(address: Address, chain_id: int) -> bytes:
     """R: when the rule of a key's guard on a chain was changed."""
     return b"R" + address + chain_id.to_bytes(8, "big")
+
+
+def sign_lock_key(address: Address, chain_id: int) -> bytes:
+    """L: up to where a guard that was restored from a backup signs nothing."""
+    return b"L" + address + chain_id.to_bytes(8, "big")
