@@ -73,8 +73,8 @@ class GuardLocked(SigningError):
 
     def __init__(self, lock: RestoreLock, request: SigningRequest) -> None:
         super().__init__(
-            f"{request.kind}: the guard was restored from a backup and signs nothing up to height {lock.floor}"
-            f"; asked at height {request.height}. Others must make {lock.margin} blocks first"
+            f"{request.kind}: the guard was restored from a backup and signs nothing up to height "
+            f"{lock.floor}; asked at height {request.height}. Others must make {lock.margin} blocks first"
         )
         self.lock = lock
 

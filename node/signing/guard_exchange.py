@@ -133,11 +133,8 @@ def _parse(document: bytes) -> dict[Slot, SignRecord]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError([f"not guard data: {error}"]) from error
     if parsed.format != FORMAT or parsed.version != VERSION:
-        raise ConfigError(
-            [
-                f"guard data of format {parsed.format!r}, version {parsed.version}; known is {FORMAT!r}, {VERSION}"
-            ]
-        )
+        found = f"format {parsed.format!r}, version {parsed.version}"
+        raise ConfigError([f"guard data of {found}; {FORMAT!r}, version {VERSION} is known"])
     records: dict[Slot, SignRecord] = {}
     problems = []
     for number, item in enumerate(parsed.records):
