@@ -2,6 +2,9 @@
 
 from typing import Final
 
+# First, before anything of py-evm: it decides which libraries py-evm hashes and recovers with.
+from node.execution import py_evm_backends  # noqa: F401  # isort: skip
+
 from eth import exceptions as py_evm
 from eth.exceptions import VMError
 

@@ -10,14 +10,14 @@ stack. `py_evm` raises the interpreter's recursion limit accordingly.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Unpack
 
 from eth.exceptions import FullStack, OutOfGas, VMError
 
 from node.execution import py_evm_faults as faults
 from node.execution.executor import StepTracer
 from node.execution.py_evm_loops import Step, report_step, run, run_traced
-from node.execution.py_evm_message import Code, Message, Origin
+from node.execution.py_evm_message import Code, Message, MessageOptions, Origin
 from node.execution.py_evm_state import PyEvmState
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address, Hash32
@@ -159,11 +159,11 @@ class Frame:
             raise faults.CodeStorageOutOfGas
 
     def prepare_child_message(
-        self, gas: int, to: Address, value: int, data: bytes, code: bytes, **rest: object
+        self, gas: int, to: Address, value: int, data: bytes, code: bytes, **rest: Unpack[MessageOptions]
     ) -> Message:
         """The message to be sent; from this frame's account unless `sender` is among the rest."""
         rest.setdefault("sender", self.msg.storage_address)
-        return Message(gas, to, value, data, code, self.msg.depth + 1, **rest)  # type: ignore[arg-type]
+        return Message(gas, to, value, data, code, self.msg.depth + 1, **rest)
 
     def apply_child_computation(self, message: Message) -> "Frame":
         """Run a message that an instruction of this frame sends; the child frame when it has ended."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 from node.execution.executor import StepTracer
 from node.primitives.ids import Address, Hash32
@@ -22,6 +22,17 @@ class Origin(NamedTuple):
     tracer: StepTracer | None = None
     blob_versioned_hashes: tuple[Hash32, ...] = ()
     """There are none; BLOBHASH asks."""
+
+
+class MessageOptions(TypedDict, total=False):
+    """What py-evm's instructions say of a message beside gas, recipient, value, data and code."""
+
+    sender: Address
+    create_address: Address | None
+    code_address: Address | None
+    should_transfer_value: bool
+    is_static: bool
+    is_delegation: bool
 
 
 class Message:

@@ -8,7 +8,7 @@ The get_/set_ names are py-evm's StateAPI: its instructions call them. The rest 
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from node.execution.executor import BlockContext, ExecutionInterrupted, Interrupted
 from node.primitives.chain_spec import Fork
@@ -24,7 +24,8 @@ RIPEMD160_ADDRESS: Final = Address(bytes(19) + b"\x03")
 
 StorageKey: TypeAlias = tuple[Address, int]
 
-# Kinds of undo entries: (kind, what, ... what it was).
+_Undo: TypeAlias = tuple[Any, ...]
+# (kind, what, ... what it was), of these kinds:
 _ACCOUNT, _TOUCH, _SLOT, _WIPE, _WARM_ADDRESS, _WARM_SLOT, _LOG, _REFUND, _DESTROY, _CREATE, _TRANSIENT = (
     range(11)
 )
@@ -62,7 +63,7 @@ class PyEvmState:
 
     def begin_transaction(self, warm: set[Address], warm_slots: set[StorageKey]) -> None:
         """Forget the last transaction; `warm` are warm from its first instruction on."""
-        self._undo: list[tuple] = []  # type: ignore[type-arg]
+        self._undo: list[_Undo] = []
         self._warm = warm
         self._warm_slots = warm_slots
         self._cooled: set[Address] = set()
@@ -124,7 +125,7 @@ class PyEvmState:
             else:
                 self._undo_rarely(entry)
 
-    def _undo_rarely(self, entry: tuple) -> None:  # type: ignore[type-arg]
+    def _undo_rarely(self, entry: _Undo) -> None:
         kind = entry[0]
         if kind == _LOG:
             self.logs.pop()
