@@ -41,6 +41,8 @@ class TransactionEnvironment:
 
     origin_word: int
     gas_price: int
+    poll: "Callable[[], None]"
+    """Raises ExecutionInterrupted when somebody wants the execution to stop."""
 
 
 class Frame:

@@ -1,5 +1,6 @@
 """The loop: runs the innermost frame until it calls, stops or halts, then whoever waits for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +57,22 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
         callee, frame = frame, waiting.pop()
         _resume(frame, callee, succeeded=error is None)
         step = frame.following
+
+
+def polled(interrupted: Interrupted | None) -> Callable[[], None]:
+    """A function that raises ExecutionInterrupted once `interrupted` says so."""
+    if interrupted is None:
+        return _nobody_asks
+
+    def poll() -> None:
+        if interrupted():
+            raise ExecutionInterrupted
+
+    return poll
+
+
+def _nobody_asks() -> None:
+    """Block import: nothing may stop it."""
 
 
 def _run_blocks(frame: Frame, step: "Step | None", interrupted: Interrupted | None) -> None:

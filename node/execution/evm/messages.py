@@ -260,7 +260,7 @@ def _message(
         )
         return None
     try:
-        left, output = run_precompile(precompiled, data, gas)
+        left, output = run_precompile(precompiled, data, gas, frame.tx.poll)
     except Halt:
         world.revert(snapshot)
         frame.returned = b""
@@ -274,9 +274,11 @@ def _message(
     return following
 
 
-def run_precompile(contract: "precompiles.Precompile", data: bytes, gas: int) -> tuple[int, bytes]:
+def run_precompile(
+    contract: "precompiles.Precompile", data: bytes, gas: int, poll: "precompiles.Poll"
+) -> tuple[int, bytes]:
     """Gas left and output; a Halt takes all gas."""
     cost = contract.gas(data)
     if cost > gas:
         raise OutOfGas
-    return gas - cost, contract.run(data)
+    return gas - cost, contract.run(data, poll)

@@ -116,6 +116,9 @@ _ROWS = (
     Opcode(0x46, "CHAINID", 2, 0, 1, _R, "F.block.chain_id", since=_ISTANBUL),  # EIP-1344
     Opcode(0x47, "SELFBALANCE", 5, 0, 1, _R, "F.world.balance(F.address)", since=_ISTANBUL),  # EIP-1884
     Opcode(0x48, "BASEFEE", 2, 0, 1, _R, "F.block.base_fee", since=_LONDON),  # EIP-3198
+    # EIP-4844, EIP-7516: there are no blobs here, so no hash is found and the fee is its least value.
+    Opcode(0x49, "BLOBHASH", 3, 1, 1, _P, "0x0", since=_CANCUN),
+    Opcode(0x4A, "BLOBBASEFEE", 2, 0, 1, _P, "0x1", since=_CANCUN),
     Opcode(0x50, "POP", 2, 1, 0, _D, ""),
     Opcode(0x51, "MLOAD", 3, 1, 1, _R, "ib(m[{a}:{a}+32],'big')", _GROW32),
     Opcode(0x52, "MSTORE", 3, 2, 0, _D, "m[{a}:{a}+32]={b:word}", _GROW32),

@@ -7,7 +7,7 @@ pycryptodome. Invalid input halts with all gas, except in ECRECOVER, which then 
 import hashlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from py_ecc import optimized_bn128 as bn128
 
@@ -26,11 +26,15 @@ class InvalidInput(Halt):
     reason = "invalid input to a precompiled contract"
 
 
+Poll: TypeAlias = Callable[[], None]
+"""Raises when the execution is to stop; slow contracts call it as they go."""
+
+
 class Precompile(NamedTuple):
     """Price and work of one contract."""
 
     gas: Callable[[bytes], int]
-    run: Callable[[bytes], bytes]
+    run: Callable[[bytes, Poll], bytes]
 
 
 def find(address: Address, fork: Fork) -> Precompile | None:
@@ -44,9 +48,9 @@ def precompiles_of(fork: Fork) -> dict[Address, Precompile]:
     cheap_curve = fork >= Fork.ISTANBUL
     table = {
         1: Precompile(lambda _: 3000, _ecrecover),
-        2: Precompile(lambda data: 60 + 12 * _words(data), lambda data: hashlib.sha256(data).digest()),
+        2: Precompile(lambda data: 60 + 12 * _words(data), lambda data, _: hashlib.sha256(data).digest()),
         3: Precompile(lambda data: 600 + 120 * _words(data), _ripemd160),
-        4: Precompile(lambda data: 15 + 3 * _words(data), bytes),
+        4: Precompile(lambda data: 15 + 3 * _words(data), lambda data, _: data),
         5: Precompile(_modexp_gas_berlin if fork >= Fork.BERLIN else _modexp_gas_byzantium, _modexp),
         6: Precompile(lambda _: 150 if cheap_curve else 500, _ecadd),
         7: Precompile(lambda _: 6000 if cheap_curve else 40_000, _ecmul),
@@ -65,7 +69,7 @@ def _word(data: bytes, offset: int) -> int:
     return int.from_bytes(data[offset : offset + 32].ljust(32, b"\0"), "big")
 
 
-def _ecrecover(data: bytes) -> bytes:
+def _ecrecover(data: bytes, _: Poll) -> bytes:
     digest = Hash32(data[:32].ljust(32, b"\0"))
     v, r, s = (_word(data, offset) for offset in (32, 64, 96))
     if v not in (27, 28) or not 0 < r < SECP256K1_N or not 0 < s < SECP256K1_N:
@@ -77,7 +81,7 @@ def _ecrecover(data: bytes) -> bytes:
     return signer.rjust(32, b"\0")
 
 
-def _ripemd160(data: bytes) -> bytes:
+def _ripemd160(data: bytes, _: Poll) -> bytes:
     # Next to nobody calls this contract, and the import is a tenth of a node's start.
     from Crypto.Hash import RIPEMD160
 
@@ -122,7 +126,7 @@ def _modexp_gas_berlin(data: bytes) -> int:
     return max(200, work * max(1, _iterations(data, base_size, exponent_size)) // 3)
 
 
-def _modexp(data: bytes) -> bytes:
+def _modexp(data: bytes, _: Poll) -> bytes:
     base_size, exponent_size, modulus_size = _modexp_sizes(data)
     if not modulus_size:
         return b""
@@ -170,11 +174,11 @@ def _encode_g1(point: Any) -> bytes:
     return int(x).to_bytes(32, "big") + int(y).to_bytes(32, "big")
 
 
-def _ecadd(data: bytes) -> bytes:
+def _ecadd(data: bytes, _: Poll) -> bytes:
     return _encode_g1(bn128.add(_g1(data, 0), _g1(data, 64)))
 
 
-def _ecmul(data: bytes) -> bytes:
+def _ecmul(data: bytes, _: Poll) -> bytes:
     return _encode_g1(bn128.multiply(_g1(data, 0), _word(data, 64)))
 
 
@@ -186,11 +190,12 @@ def _pairing_gas_istanbul(data: bytes) -> int:
     return 45_000 + 34_000 * (len(data) // 192)
 
 
-def _pairing(data: bytes) -> bytes:
+def _pairing(data: bytes, poll: Poll) -> bytes:
     if len(data) % 192:
         raise InvalidInput
     product = bn128.FQ12.one()
     for offset in range(0, len(data), 192):
+        poll()
         g1, g2 = _g1(data, offset), _g2(data, offset + 64)
         product *= bn128.pairing(g2, g1, final_exponentiate=False)
     return int(bn128.final_exponentiate(product) == bn128.FQ12.one()).to_bytes(32, "big")
@@ -224,6 +229,7 @@ _SIGMA: Final = tuple(
     )
 )
 _U64: Final = (1 << 64) - 1
+ROUNDS_PER_POLL: Final = 1024
 _LANES: Final = (
     (0, 4, 8, 12),
     (1, 5, 9, 13),
@@ -240,7 +246,7 @@ def _blake2f_gas(data: bytes) -> int:
     return int.from_bytes(data[:4], "big") if len(data) == 213 else 0
 
 
-def _blake2f(data: bytes) -> bytes:
+def _blake2f(data: bytes, poll: Poll) -> bytes:
     if len(data) != 213 or data[212] > 1:
         raise InvalidInput
     rounds = int.from_bytes(data[:4], "big")
@@ -252,6 +258,8 @@ def _blake2f(data: bytes) -> bytes:
     if data[212]:
         v[14] ^= _U64
     for n in range(rounds):
+        if n % ROUNDS_PER_POLL == 0:
+            poll()
         sigma = _SIGMA[n % 10]
         for lane, (a, b, c, d) in enumerate(_LANES):
             _mix(v, a, b, c, d, m[sigma[2 * lane]], m[sigma[2 * lane + 1]])

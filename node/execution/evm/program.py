@@ -7,12 +7,14 @@ and no code can make us compile what it has not paid gas for.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
 from node.execution.evm import halts, messages, operations
-from node.execution.evm.blocks import STACK_ITEMS_MAX, BasicBlock, basic_block, jump_destinations
-from node.execution.evm.halts import InvalidJump, InvalidOpcode, OutOfGas, StackOverflow
+from node.execution.evm.blocks import basic_block, jump_destinations
+from node.execution.evm.halts import InvalidJump
+from node.execution.evm.interpret import interpret
 from node.execution.evm.opcodes import Kind, Opcode, instruction_set
 from node.execution.evm.translate import function_of_block, function_of_opcode
 from node.primitives.chain_spec import Fork
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
 HOT_RUNS: Final = 192
 """Runs after which a block is compiled."""
-CACHE_CODE_BYTES_MAX: Final = 8 << 20
-"""Code kept translated; a compiled byte takes some hundred bytes of memory."""
+CACHE_BYTES_MAX: Final = 128 << 20
+"""Memory for programs of one fork."""
+DESTINATION_BYTES: Final = 100
+COLD_BLOCK_BYTES: Final = 400
+COMPILED_BYTES_PER_CHARACTER: Final = 6
+"""What a jump destination, a block that was reached, and a character of generated source take, roughly."""
 
 _NAMES: Final[dict[str, Any]] = {
     "M": operations.WORD_MASK,
@@ -44,49 +50,25 @@ _NAMES: Final[dict[str, Any]] = {
 
 
 class ColdBlock:
-    """A block in the interpreter: one prepared function per instruction."""
+    """A place where execution arrived: interpreted from here on until it has happened often."""
 
-    __slots__ = ("_block", "_body", "_following", "_leave", "_program", "_runs", "hot")
+    __slots__ = ("_pc", "_program", "_runs", "hot")
 
-    def __init__(self, program: "Program", block: BasicBlock) -> None:
+    def __init__(self, program: "Program", pc: int) -> None:
         self._program = program
-        self._block = block
+        self._pc = pc
         self._runs = 0
         self.hot: Step | None = None
-        instructions = block.instructions
-        self._leave: Step | None = None
-        if block.valid and not block.falls_through:
-            self._leave = program.operations[instructions[-1].opcode.code]
-            instructions = instructions[:-1]
-        self._body = [_prepared(program, item.opcode, item.immediate, item.pc) for item in instructions]
-        self._following: Step | None = None
 
     def __call__(self, stack: list[int], frame: "Frame") -> "Step | None":
-        """Run the block once."""
+        """Run from here once."""
         if self.hot is not None:
             return self.hot(stack, frame)
         self._runs += 1
         if self._runs > HOT_RUNS:
-            self.hot = self._program.compile(self._block)
+            self.hot = self._program.compile(self._pc)
             return self.hot(stack, frame)
-        for operation, gas, immediate in self._body:
-            if operation is not None:
-                operation(stack, frame)
-                continue
-            frame.gas -= gas
-            if frame.gas < 0:
-                raise OutOfGas
-            if len(stack) >= STACK_ITEMS_MAX:
-                raise StackOverflow
-            stack.append(immediate)
-        if not self._block.valid:
-            raise InvalidOpcode
-        if self._following is None:
-            self._following = self._program.block_at(self._block.following)
-        if self._leave is None:
-            return self._following
-        frame.following = self._following
-        return self._leave(stack, frame)
+        return interpret(self._program, self._pc, stack, frame)
 
 
 class _JumpTable(dict[int, "Step"]):
@@ -108,11 +90,25 @@ class _JumpTable(dict[int, "Step"]):
 class Program:
     """One contract's code under one fork's rules."""
 
-    __slots__ = ("_destinations", "_names", "_opcodes", "cache", "code", "jumps", "operations")
+    __slots__ = (
+        "_destinations",
+        "_names",
+        "_opcodes",
+        "cache",
+        "code",
+        "jumps",
+        "operations",
+        "padded",
+        "size",
+    )
 
     def __init__(self, code: bytes, cache: "ProgramCache") -> None:
         self.code = code
+        self.padded = code + bytes(33)
+        """A PUSH at the very end reads zeros, and running off the end meets STOP."""
         self.cache = cache
+        self.size = 2 * len(code)
+        """Bytes of memory it takes, roughly."""
         self.operations = interpreter_of(cache.fork)
         self._opcodes = instruction_set(cache.fork)
         self._destinations: frozenset[int] | None = None
@@ -124,6 +120,7 @@ class Program:
         """Valid jump targets, found at the first jump."""
         if self._destinations is None:
             self._destinations = jump_destinations(self.code)
+            self.cache.grow(self, DESTINATION_BYTES * len(self._destinations))
         return self._destinations
 
     @property
@@ -136,18 +133,21 @@ class Program:
         name = f"b{pc}"
         step: Step | None = self._names.get(name)
         if step is None:
-            step = self._names[name] = ColdBlock(self, basic_block(self.code, pc, self._opcodes))
+            self.cache.grow(self, COLD_BLOCK_BYTES)
+            step = self._names[name] = ColdBlock(self, pc)
         return step
 
-    def compile(self, block: BasicBlock) -> "Step":
-        """Translate a block and put it where the cold one was."""
+    def compile(self, pc: int) -> "Step":
+        """Translate the block at `pc` and put it where the cold one was."""
+        block = basic_block(self.code, pc, self._opcodes)
         source, named = function_of_block(block, self.destinations, _NAMES)
-        for pc in named:
-            self.block_at(pc)
-        exec(compile(source, f"<evm block {block.start}>", "exec"), self._names)
-        step: Step = self._names[f"b{block.start}"]
-        if block.start in self.jumps:
-            self.jumps[block.start] = step
+        self.cache.grow(self, COMPILED_BYTES_PER_CHARACTER * len(source))
+        for each in named:
+            self.block_at(each)
+        exec(compile(source, f"<evm block {pc}>", "exec"), self._names)
+        step: Step = self._names[f"b{pc}"]
+        if pc in self.jumps:
+            self.jumps[pc] = step
         return step
 
     def listing(self) -> str:
@@ -161,13 +161,27 @@ class Program:
 
 
 class ProgramCache:
-    """Programs by code hash, least recently used out first, bounded by the bytes of their code."""
+    """Programs by code hash, bounded by the memory they take: least recently used out first.
 
-    def __init__(self, fork: Fork, code_bytes_max: int = CACHE_CODE_BYTES_MAX) -> None:
+    Threads share it.
+    """
+
+    def __init__(self, fork: Fork, bytes_max: int = CACHE_BYTES_MAX) -> None:
         self.fork = fork
-        self._bytes_max = code_bytes_max
+        self._bytes_max = bytes_max
         self._bytes = 0
         self._programs: OrderedDict[Hash32, Program] = OrderedDict()
+        self._hashes: dict[int, Hash32] = {}
+        """Where a cached program lies, by its identity: others may grow as they like."""
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    @property
+    def size(self) -> int:
+        """Bytes that all programs in here take, roughly."""
+        return self._bytes
 
     def once(self, init_code: bytes) -> Program:
         """A program that runs once: init code is not worth a place."""
@@ -175,37 +189,51 @@ class ProgramCache:
 
     def get(self, code_hash: Hash32, load: Callable[[Hash32], bytes]) -> Program:
         """The program of deployed code, translated at most once while it stays cached."""
-        program = self._programs.get(code_hash)
-        if program is not None:
-            self._programs.move_to_end(code_hash)
-            return program
-        program = self._programs[code_hash] = Program(load(code_hash), self)
-        self._bytes += len(program.code)
-        while self._bytes > self._bytes_max and len(self._programs) > 1:
-            _, oldest = self._programs.popitem(last=False)
-            self._bytes -= len(oldest.code)
+        with self._lock:
+            program = self._programs.get(code_hash)
+            if program is not None:
+                self._programs.move_to_end(code_hash)
+                return program
+        loaded = Program(load(code_hash), self)  # not under the lock: this may read the disk
+        with self._lock:
+            program = self._programs.setdefault(code_hash, loaded)
+            if program is loaded:
+                self._hashes[id(program)] = code_hash
+                self._bytes += program.size
+                self._evict()
         return program
 
+    def grow(self, program: Program, size: int) -> None:
+        """A program has come to take `size` bytes more."""
+        with self._lock:
+            program.size += size
+            if id(program) in self._hashes:
+                self._bytes += size
+                self._evict()
 
-_INTERPRETERS: Final[dict[Fork, dict[int, "Step"]]] = {}
+    def _evict(self) -> None:
+        while self._bytes > self._bytes_max and len(self._programs) > 1:
+            _, oldest = self._programs.popitem(last=False)
+            del self._hashes[id(oldest)]
+            self._bytes -= oldest.size
 
 
-def interpreter_of(fork: Fork) -> dict[int, "Step"]:
-    """One function per opcode of a fork, generated from the same table as compiled blocks."""
+Operation: TypeAlias = "tuple[Step, int] | None"
+"""Function of one instruction; 1 when it leaves the block, 2 when it needs to know what follows."""
+_INTERPRETERS: Final[dict[Fork, tuple[Operation, ...]]] = {}
+
+
+def interpreter_of(fork: Fork) -> tuple[Operation, ...]:
+    """A function for each byte that is an opcode of the fork, from the same table as compiled blocks."""
     functions = _INTERPRETERS.get(fork)
     if functions is None:
-        functions = {}
-        for code, opcode in instruction_set(fork).items():
-            names: dict[str, Any] = {"__builtins__": _NAMES}
-            exec(compile(function_of_opcode(opcode, _NAMES), f"<evm {opcode.name}>", "exec"), names)
-            functions[code] = names["op"]
+        opcodes = instruction_set(fork)
+        functions = tuple(_operation(opcodes[code]) if code in opcodes else None for code in range(256))
         _INTERPRETERS[fork] = functions
     return functions
 
 
-def _prepared(program: Program, opcode: Opcode, immediate: int, pc: int) -> "tuple[Step | None, int, int]":
-    if opcode.kind is Kind.PUSH:
-        return None, opcode.gas, immediate
-    if opcode.name == "PC":
-        return None, opcode.gas, pc
-    return program.operations[opcode.code], 0, 0
+def _operation(opcode: Opcode) -> Operation:
+    names: dict[str, Any] = {"__builtins__": _NAMES}
+    exec(compile(function_of_opcode(opcode, _NAMES), f"<evm {opcode.name}>", "exec"), names)
+    return names["op"], 0 if opcode.kind is not Kind.END else 2 if "NEXT" in opcode.text else 1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from node.execution.evm import precompiles
 from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnvironment
 from node.execution.evm.halts import AddressCollision, Halt
-from node.execution.evm.machine import Ending, run
+from node.execution.evm.machine import Ending, polled, run
 from node.execution.evm.messages import created_address, run_precompile
 from node.execution.evm.program import ProgramCache
 from node.execution.evm.schedule import schedule_of
@@ -134,7 +134,7 @@ class FastSession:
         if message.to is not None:
             contract = precompiles.find(recipient, self._schedule.fork)
             if contract is not None:
-                return self._run_precompile(contract, data, gas, snapshot)
+                return self._run_precompile(contract, data, gas, snapshot, polled(interrupted))
             code_hash = world.account(recipient).code_hash
             if code_hash == EMPTY_HASH:
                 return Ending(b"", gas, None)
@@ -143,7 +143,7 @@ class FastSession:
             world=world,
             schedule=self._schedule,
             block=self._block,
-            tx=TransactionEnvironment(int.from_bytes(sender, "big"), price),
+            tx=TransactionEnvironment(int.from_bytes(sender, "big"), price, polled(interrupted)),
             program=program,
             address=recipient,
             caller=sender,
@@ -158,10 +158,15 @@ class FastSession:
         return run(frame, interrupted)
 
     def _run_precompile(
-        self, contract: precompiles.Precompile, data: bytes, gas: int, snapshot: Snapshot
+        self,
+        contract: precompiles.Precompile,
+        data: bytes,
+        gas: int,
+        snapshot: Snapshot,
+        poll: precompiles.Poll,
     ) -> Ending:
         try:
-            left, output = run_precompile(contract, data, gas)
+            left, output = run_precompile(contract, data, gas, poll)
         except Halt as halt:
             self._world.revert(snapshot)
             return Ending(b"", 0, halt.reason)

@@ -54,6 +54,7 @@ _WITHOUT_OPERANDS: Final = (
     0x3A,
     0x3D,
     *range(0x41, 0x49),
+    0x4A,
     0x58,
     0x59,
     0x5A,
@@ -65,7 +66,52 @@ _arithmetic = st.builds(
     words,
     words,
 )
-_unary = st.builds(_run, st.sampled_from((0x15, 0x19, 0x31, 0x35, 0x3B, 0x3F, 0x40, 0x54, 0x5C)), words)
+_unary = st.builds(_run, st.sampled_from((0x15, 0x19, 0x31, 0x35, 0x3B, 0x3F, 0x40, 0x49, 0x54, 0x5C)), words)
+_BLS = 21888242871839275222246405745257275088696311157297823662689037894645226208583
+_P2 = (
+    0x198E9393920D483A7260BFB731FB5D25F1AA493335A9E71297E485B7AEF312C2,
+    0x1800DEEF121F1E76426A00665E5C4479674322D4F75EDADD46DEBD5CD992F6ED,
+    0x090689D0585FF075EC9E99AD690C3395BC4B313370B38EF355ACDADCD122975B,
+    0x12C85EA5DB8C6DEB4AAB71808DCB408FE3D1E7690C43D37B4CE6CC0166FA7DAA,
+)
+"""The generator of G2 (EIP-197)."""
+_SIGNED = (
+    0x456E9AEA5E197A1F1AF7A3E85A3212FA4049A3BA34C2289B4C860FC0B0C64EF3,
+    28,
+    0x9242685BF161793CC25603C231BC2F568EB630EA16AA137D2664AC8038825608,
+    0x4F8AE3BD7535248D0BD448298CC2E2071E56992D0774DC340C368AE950852ADA,
+)
+"""A digest, v, r and s from which somebody can be recovered."""
+_precompiled_inputs = st.one_of(
+    st.tuples(st.just(1), st.sampled_from((_SIGNED, (*_SIGNED[:1], 27, *_SIGNED[2:]), (*_SIGNED[:3], 1)))),
+    st.tuples(st.sampled_from((2, 3, 4)), st.tuples(words, words)),
+    st.tuples(st.just(5), st.tuples(*[st.sampled_from((0, 1, 2, 31, 32, 33))] * 3, words, words, words)),
+    st.tuples(st.just(6), st.sampled_from(((1, 2, 1, 2), (1, 2, 1, _BLS - 2), (0, 0, 1, 2), (1, 1, 1, 2)))),
+    st.tuples(st.just(7), st.tuples(st.just(1), st.just(2), words)),
+    st.tuples(st.just(8), st.sampled_from(((), (0,) * 6, (1, 2, *_P2), (1, 3, *_P2), (1, 2, *_P2[::-1])))),
+    st.tuples(
+        st.just(9), st.builds(lambda n, w: (n << 224 | w >> 32, w, w, w, w, w), st.integers(0, 20), words)
+    ),
+)
+
+
+def _precompiled(chosen: tuple[int, tuple[int, ...]], size: int, gas: int, opcode: int) -> bytes:
+    """Put words into memory, call a precompiled contract with them, and hash and store what it says."""
+    number, inputs = chosen
+    size = 213 if number == 9 else 32 * len(inputs) + size
+    stores = b"".join(_run(0x52, 32 * place, word) for place, word in enumerate(inputs))
+    value = (0,) if opcode == 0xF1 else ()
+    asking = _run(opcode, gas, number, *value, 0, size, 0x100, 64)
+    return stores + asking + _run(0x20, 0x100, 64) + push(3) + b"\x55" + b"\x3d" + push(4) + b"\x55"
+
+
+_precompiles = st.builds(
+    _precompiled,
+    _precompiled_inputs,
+    st.sampled_from((0, 0, 0, 1, 31)),
+    st.sampled_from((200, 3_000, 6_000, 100_000, 200_000)),
+    st.sampled_from((0xF1, 0xF4, 0xFA)),
+)
 _bare = st.builds(lambda opcode: bytes((opcode,)), st.sampled_from(_WITHOUT_OPERANDS))
 _stack = st.builds(
     lambda opcode: bytes((opcode,)),
@@ -141,6 +187,11 @@ def _create(init_code: bytes, value: int, salt: int | None) -> bytes:
     return stores + (_run(0xF0, *operands) if salt is None else _run(0xF5, *operands, salt))
 
 
+def _called_with_top() -> bytes:
+    """CALL what lies on top of the stack with a wei and 50,000 gas; it stays there."""
+    return push(0) * 4 + push(1) + bytes((0x85,)) + push(50_000) + b"\xf1\x50"
+
+
 _ends = st.one_of(
     st.builds(lambda o, n: _run(0xF3, o, n), _small, _small),
     st.builds(lambda o, n: _run(0xFD, o, n), _small, _small),
@@ -150,10 +201,35 @@ _ends = st.one_of(
 _simple = st.one_of(
     _arithmetic, _unary, _bare, _stack, _store, _load, _transient, _memory, _copies, _code_copy, _logs, _calls
 )
-_init_codes = st.builds(lambda parts, end: b"".join(parts) + end, st.lists(_simple, max_size=5), _ends)
+_deploys = st.builds(
+    # Code to be deployed, stored by MSTORE and returned: later calls may reach what it becomes.
+    lambda code: _run(0x52, 0, int.from_bytes(code.ljust(32, b"\0"), "big")) + _run(0xF3, 0, len(code)),
+    st.one_of(
+        st.builds(lambda to: _run(0xFF, int.from_bytes(to, "big")), _addresses),
+        st.builds(lambda slot: _run(0x55, slot, 1), _slots),
+        st.sampled_from((b"\xef", b"\x30\xff", b"\x33\xff")),
+    ),
+)
+_inner_init_codes = st.builds(
+    lambda parts, end: b"".join(parts) + end, st.lists(_simple, max_size=3), st.one_of(_ends, _deploys)
+)
+_inner_creates = st.builds(_create, _inner_init_codes, _values, st.one_of(st.none(), st.integers(0, 3)))
+_call_the_created = st.builds(
+    # The address a creation left on the stack is called, or given all.
+    lambda create, twice: create + _called_with_top() * (1 + twice),
+    _inner_creates,
+    st.booleans(),
+)
+_init_codes = st.builds(
+    lambda parts, end: b"".join(parts) + end,
+    st.lists(st.one_of(_simple, _simple, _inner_creates), max_size=5),
+    st.one_of(_ends, _deploys),
+)
 _creates = st.builds(_create, _init_codes, _values, st.one_of(st.none(), st.integers(0, 3)))
 _noise = st.binary(max_size=4)
-_parts = st.lists(st.one_of(_simple, _simple, _simple, _creates, _noise), max_size=12)
+_parts = st.lists(
+    st.one_of(_simple, _simple, _simple, _creates, _call_the_created, _precompiles, _noise), max_size=12
+)
 
 
 def _loop(body: bytes, times: int, start: int) -> bytes:

@@ -12,8 +12,10 @@ from node.execution.evm.halts import OutOfGas
 from node.execution.executor import BlockOutcome, Call, CallResult, InvalidTransaction
 from node.execution.py_evm import PyEvmExecutor
 from node.primitives.chain_spec import Fork
+from node.primitives.ids import Hash32
+from node.primitives.transaction import TransactionType
 from tests.execution.builders import KEY, context, signed
-from tests.execution.evm.programs import CONTRACTS, programs
+from tests.execution.evm.programs import CONTRACTS, OTHERS, programs
 from tests.execution.worlds import MemoryView, assert_minimal
 
 REFERENCE = PyEvmExecutor()
@@ -29,6 +31,13 @@ cases = st.fixed_dictionaries(
         "value": st.sampled_from((0, 0, 1, 10**7)),
         "data": st.binary(max_size=70),
         "creates": st.booleans(),
+        "kind": st.sampled_from(TransactionType),
+        "base_fee": st.sampled_from((0, 7, 10**9)),
+        "fee": st.tuples(st.integers(0, 9), st.integers(0, 2 * 10**9)),
+        "listed": st.lists(
+            st.tuples(st.sampled_from((*CONTRACTS, *OTHERS)), st.lists(st.integers(0, 4), max_size=3)),
+            max_size=3,
+        ),
     }
 )
 
@@ -44,11 +53,11 @@ def _world(case) -> MemoryView:
 def _block(executor, case) -> tuple[list[object], BlockOutcome]:
     """What each transaction said, and what the block came to."""
     view, to = _world(case), None if case["creates"] else CONTRACTS[0]
-    session = executor.begin(context(case["fork"], number=300), view)
+    session = executor.begin(context(case["fork"], number=300, **_base_fee(case)), view)
     answers: list[object] = []
     nonce = 0
     for gas in case["gas"]:
-        tx = signed(nonce=nonce, to=to, value=case["value"], gas=gas, fee=1, **_payload(case))
+        tx = signed(nonce=nonce, to=to, value=case["value"], gas=gas, **_fees(case), **_payload(case))
         try:
             answers.append(session.apply(tx))
             nonce += 1
@@ -57,6 +66,28 @@ def _block(executor, case) -> tuple[list[object], BlockOutcome]:
     outcome = session.finish()
     assert_minimal(view, outcome.changes)
     return answers, outcome
+
+
+def _base_fee(case) -> dict[str, int]:
+    return {"base_fee_per_gas": case["base_fee"]} if case["fork"] >= Fork.LONDON else {}
+
+
+def _fees(case):
+    """Type, access list and fees as far as the fork knows them; the fees mostly cover the base fee."""
+    fork, kind = case["fork"], case["kind"]
+    if fork < Fork.BERLIN or (fork < Fork.LONDON and kind is TransactionType.FEE_MARKET):
+        kind = TransactionType.LEGACY
+    tip, margin = case["fee"]
+    listed = tuple(
+        (address, tuple(Hash32(slot.to_bytes(32, "big")) for slot in slots))
+        for address, slots in case["listed"]
+    )
+    return {
+        "kind": kind,
+        "fee": case["base_fee"] + margin if kind is TransactionType.FEE_MARKET else case["base_fee"] + tip,
+        "tip": tip if kind is TransactionType.FEE_MARKET else None,
+        "access_list": () if kind is TransactionType.LEGACY else listed,
+    }
 
 
 def _payload(case) -> dict[str, bytes]:
