@@ -1,6 +1,7 @@
 """Contracts that others ask, reduced to what was told them beforehand; assembled by hand."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from node.primitives.crypto import keccak256
@@ -14,15 +15,32 @@ _ANSWERS = bytes.fromhex(
     + "".join(f"8060{place:02x}015460{32 * place:02x}52" for place in range(WORDS))
     + f"60{32 * WORDS:02x}6000f3"
 )
-_COUNTER = bytes.fromhex("6000546001018060005560005260206000f3")
-"""Answers every call with how many calls there have been."""
+_COURT = bytes.fromhex(
+    "33321460185760005460010180600055600052602060"
+    "00f35b602036036020600037600060006020360360006000600035"
+    "5af13d600060003e6040573d6000fd5b3d6000f3"
+)
+"""Asked by a contract: how many questions there have been. Asked by a person: calls word 0 with the rest."""
 
 
-def dispute_court(chain: Sandbox) -> str:
-    """An IDisputes whose `open` numbers its cases from 1; tests give the rulings in its name."""
+@dataclass(frozen=True)
+class Court:
+    """An IDisputes whose `open` numbers its cases from 1, and whose rulings tests give."""
+
+    chain: Sandbox
+    address: str
+
+    def rule(self, listener: Contract, dispute: int, outcome: int, reason: bytes) -> Done:
+        """Tell the listener."""
+        ruling = listener.data.onRuling(dispute, outcome, reason)
+        return self.chain.transact(self.address, bytes(12) + canonical(listener.address) + ruling)
+
+
+def court(chain: Sandbox) -> Court:
+    """A court that stands."""
     address = chain.account(900)
-    chain.put_code(address, _COUNTER)
-    return address
+    chain.put_code(address, _COURT)
+    return Court(chain, address)
 
 
 class Answers:
