@@ -8,6 +8,11 @@ class Provisioning(Binding):
 
     NAME = "Provisioning"
 
+    def guardian_pause(self) -> int:
+        """GUARDIAN_PAUSE()."""
+        answer: int = self._read("GUARDIAN_PAUSE()")
+        return answer
+
     def upgrade_interface_version(self) -> str:
         """UPGRADE_INTERFACE_VERSION()."""
         answer: str = self._read("UPGRADE_INTERFACE_VERSION()")

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
-import {UUPSUpgradeable} from "@openzeppelin/contracts-upgradeable/proxy/utils/UUPSUpgradeable.sol";
-import {AccessManagedUpgradeable} from "@openzeppelin/contracts-upgradeable/access/manager/AccessManagedUpgradeable.sol";
-import {PausableUpgradeable} from "@openzeppelin/contracts-upgradeable/utils/PausableUpgradeable.sol";
 import {IResidency} from "../compliance/IResidency.sol";
+import {Governed} from "../governance/Governed.sol";
 import {IAccessPolicy} from "../identity/IAccessPolicy.sol";
 import {IProvenance} from "../provenance/IProvenance.sol";
 import {IRegionRegistry} from "../registry/IRegionRegistry.sol";
 import {IProvisioning} from "./IProvisioning.sol";
 
 /// @title Capacity, quotas and leases
-/// @notice See {IProvisioning}.
-contract Provisioning is IProvisioning, AccessManagedUpgradeable, PausableUpgradeable, UUPSUpgradeable {
+/// @notice See {IProvisioning}. A pause stops offers, requests, reservations and growth; what runs may end.
+contract Provisioning is IProvisioning, Governed {
     struct Quota {
         uint128 limit;
         uint128 used;
@@ -40,11 +38,6 @@ contract Provisioning is IProvisioning, AccessManagedUpgradeable, PausableUpgrad
     uint64 private constant LEASE_SECONDS_MIN = 1 minutes;
     uint64 private constant LEASE_SECONDS_MAX = 3 * 365 days;
 
-    /// @custom:oz-upgrades-unsafe-allow constructor
-    constructor() {
-        _disableInitializers();
-    }
-
     /// @notice Start under the registry of roles at `authority`, asking the four registers given.
     function initialize(
         address authority,
@@ -53,24 +46,12 @@ contract Provisioning is IProvisioning, AccessManagedUpgradeable, PausableUpgrad
         IResidency residency,
         IProvenance provenance
     ) external initializer {
-        __AccessManaged_init(authority);
-        __Pausable_init();
-        __UUPSUpgradeable_init();
+        __Governed_init(authority);
         ProvisioningStorage storage $ = _storage();
         $.regions = regions;
         $.policy = policy;
         $.residency = residency;
         $.provenance = provenance;
-    }
-
-    /// @notice Stop offers, requests, reservations and growth. What runs may end. Restricted.
-    function pause() external restricted {
-        _pause();
-    }
-
-    /// @notice Go on. Restricted.
-    function unpause() external restricted {
-        _unpause();
     }
 
     /// @inheritdoc IProvisioning
@@ -324,9 +305,6 @@ contract Provisioning is IProvisioning, AccessManagedUpgradeable, PausableUpgrad
         ProvisioningStorage storage $ = _storage();
         return _isResident($, dataClass, $.regions.jurisdictionOf(site)) && $.policy.isAllowed(tenant, PLACE, site);
     }
-
-    /// @dev Upgrades come through the authority only: the governance timelock.
-    function _authorizeUpgrade(address) internal override restricted {}
 
     function _takeQuota(ProvisioningStorage storage $, address tenant, bytes32 resourceClass, uint128 units) private {
         Quota storage it = $.quotas[tenant][resourceClass];

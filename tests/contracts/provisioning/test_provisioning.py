@@ -254,7 +254,7 @@ def test_a_pause_stops_growth_and_lets_go(cloud: Cloud) -> None:
         (OPERATOR, "allocate", ([1], offer)),
         (TENANT, "resize", (allocation, 2)),
     ):
-        with chain.refusing("EnforcedPause"):
+        with chain.refusing("GovernedPaused"):
             cloud.act(who, function, *arguments)
     cloud.act(TENANT, "release", allocation, REASON)
     cloud.contract.send.unpause()
