@@ -1,4 +1,4 @@
-"""A provider, two tenants who are providers too, an auditor, real money, and a court whose rulings tests give."""
+"""A provider, tenants who are providers too, an auditor, real money, and a court that rules as told."""
 
 from dataclasses import dataclass
 from typing import Any
