@@ -246,9 +246,10 @@ class Sandbox:
 
     # --- the chain
 
-    def ask(self, to: str, data: bytes, *, sender: str | None = None, gas: int = GAS_LIMIT) -> bytes:
+    def ask(self, to: str | None, data: bytes, *, sender: str | None = None, gas: int = GAS_LIMIT) -> bytes:
         """eth_call; Reverted when it fails."""
-        call = Call(sender=canonical(sender or self.account(0)), to=canonical(to), data=data, gas_limit=gas)
+        author = canonical(sender or self.account(0))
+        call = Call(sender=author, to=canonical(to) if to else None, data=data, gas_limit=gas)
         result = EXECUTOR.call(self._context(), self.world, call)
         if result.error is not None:
             raise self._reverted(result.error, result.output)

@@ -24,4 +24,6 @@ library Roles {
     uint64 internal constant ALLOCATOR = 8;
     /// @notice Appoints the panels of disputes.
     uint64 internal constant ARBITER = 9;
+    /// @notice Credits and debits accounts of billing: the contract of service levels, and settlement officers.
+    uint64 internal constant ADJUSTER = 10;
 }

@@ -1,0 +1,362 @@
+"""Put the suite on a chain: idempotent, resumable after a crash at any step, ending with the board in charge.
+
+    python -m contracts.deploy --rpc URL --key-file FILE --charter charter.json --registry contracts.json
+
+Every step first looks whether it is done. Code goes out first, then proxies, then names, organisations and
+roles; the deployer gives its own rights away last. Run again, it changes nothing and verifies everything.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
+
+from eth_abi import abi as codec
+from eth_utils.address import to_checksum_address
+
+from contracts.artifacts import Artifact, load
+from contracts.binding import kinds_of
+from contracts.generate import signature
+from contracts.registry import Entry, Registry
+from contracts.suite import (
+    ACCOUNT_INGRESS,
+    CALLERS,
+    CONTRACTS_WITH_ROLES,
+    NODE_INGRESS,
+    PLAIN,
+    At,
+    Charter,
+    Role,
+    name_id,
+    proxies,
+)
+from node.primitives import rlp
+from node.primitives.crypto import keccak256
+
+Say: TypeAlias = Callable[[str], None]
+
+IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
+"""Where a proxy keeps what it runs (EIP-1967)."""
+ROLES_A_TRANSACTION: Final = 40
+"""Changes of roles in one multicall."""
+
+
+class DeployFailed(Exception):
+    """The chain cannot take the suite, or holds something else than the registry says."""
+
+
+class Chain(Protocol):
+    """What deploying needs of a chain and of the account that pays."""
+
+    @property
+    def sender(self) -> str:
+        """The deployer."""
+        ...
+
+    def next_nonce(self) -> int:
+        """The deployer's next nonce, once everything it has sent is in a block."""
+        ...
+
+    def code(self, address: str) -> bytes:
+        """Runtime code; b"" where there is none."""
+        ...
+
+    def slot(self, address: str, number: int) -> int:
+        """A storage slot."""
+        ...
+
+    def call(self, to: str | None, data: bytes) -> bytes | None:
+        """eth_call by the deployer; None when it reverts or cannot run."""
+        ...
+
+    def send(self, transactions: Sequence[tuple[str | None, bytes]]) -> None:
+        """Send them in order and wait until all have succeeded; DeployFailed when one does not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of the setting up."""
+
+    what: str
+    contract: str
+    data: bytes
+    done: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did."""
+
+    addresses: dict[str, str]
+    deployed: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def deploy(chain: Chain, charter: Charter, registry: Registry, say: Say, *, dry_run: bool = False) -> Report:
+    """Bring the chain to where the charter wants it, or with `dry_run` only say what that would take."""
+    refuse_old_evm(chain)
+    return _Deployment(chain, charter, registry, say, dry_run).run()
+
+
+def refuse_old_evm(chain: Chain) -> None:
+    """DeployFailed unless the chain runs code compiled for London."""
+    # BASEFEE CHAINID SELFBALANCE, 1 << 1, EXTCODEHASH; then PUSH1 1 PUSH1 0 MSTORE PUSH1 32 PUSH1 0 RETURN.
+    probe = bytes.fromhex("484647505050600160011b50303f50600160005260206000f3")
+    if chain.call(None, probe) != (1).to_bytes(32, "big"):
+        raise DeployFailed("this chain's EVM is older than London: it does not run the probe that needs it")
+
+
+class _Deployment:
+    """One run."""
+
+    def __init__(self, chain: Chain, charter: Charter, registry: Registry, say: Say, dry_run: bool) -> None:
+        self._chain = chain
+        self._charter = charter
+        self._registry = registry
+        self._say = say
+        self._dry = dry_run
+        self._deployed: list[str] = []
+        self._steps: list[str] = []
+        self._nonce = chain.next_nonce()
+        self._proxies = proxies(charter)
+
+    def run(self) -> Report:
+        self._ensure(self._code())
+        self._ensure(self._proxied())
+        self._verify_implementations()
+        if self._is_handed_over():
+            self._refuse_drift()
+        else:
+            for steps in (self._named(), self._founded(), self._doors(), self._roles(), self._handed_over()):
+                self._do(steps)
+        addresses = {name: each.address for name, each in self._registry.entries.items()}
+        return Report(addresses, tuple(self._deployed), tuple(self._steps))
+
+    # --- code
+
+    def _code(self) -> Iterator[tuple[str, str, bytes]]:
+        """(name, artifact, init code) of what depends on nothing else."""
+        charter, sender = self._charter, self._chain.sender
+        arguments: dict[str, tuple[Any, ...]] = {
+            "AccessManager": (sender,),
+            "TimelockController": (charter.minimum_delay_s, [], [], sender),
+        }
+        for name in PLAIN:
+            yield name, name, creation(load(name), arguments.get(name, ()))
+        for name, _ in self._proxies:
+            yield f"{name}.implementation", name, creation(load(name), ())
+
+    def _proxied(self) -> Iterator[tuple[str, str, bytes]]:
+        for name, arguments in self._proxies:
+            start = calldata(name, "initialize", *map(self._resolve, arguments))
+            target = self._address(f"{name}.implementation")
+            yield name, "ERC1967Proxy", creation(load("ERC1967Proxy"), (target, start))
+
+    def _ensure(self, wanted: Iterator[tuple[str, str, bytes]]) -> None:
+        """Send what is not there yet, all at once; CodeDiffers for what is there and is something else."""
+        missing = []
+        for name, artifact, init_code in wanted:
+            entry = self._registry.entries.get(name)
+            found = self._chain.code(entry.address) if entry else b""
+            if found and load(artifact).same_code(found):
+                continue
+            if found and entry:
+                raise DeployFailed(
+                    f"{name} at {entry.address} has other code than the artifact {artifact}; "
+                    "what stands is changed by a proposal of the board, not by deploying"
+                )
+            address = created_address(self._chain.sender, self._nonce)
+            self._nonce += 1
+            self._say(f"{'would deploy' if self._dry else 'deploying'} {name} at {address}")
+            if self._dry:
+                self._registry.entries[name] = Entry(address, artifact)
+            else:
+                self._registry.put(name, Entry(address, artifact))
+            self._deployed.append(name)
+            missing.append((None, init_code))
+        if missing and not self._dry:
+            self._chain.send(missing)
+
+    def _verify_implementations(self) -> None:
+        """Each proxy runs code that we know, or code that the board has put there since."""
+        if self._dry:
+            return
+        for name, _ in self._proxies:
+            runs = to_checksum_address(
+                self._chain.slot(self._address(name), IMPLEMENTATION_SLOT).to_bytes(32, "big")[12:]
+            )
+            if runs != self._address(f"{name}.implementation"):
+                if not load(name).same_code(self._chain.code(runs)):
+                    raise DeployFailed(f"{name} runs {runs}, whose code is not that of the artifact {name}")
+                self._registry.put(f"{name}.implementation", Entry(runs, name))
+
+    # --- setting up
+
+    def _named(self) -> Iterator[Step]:
+        for name in (*PLAIN, *(name for name, _ in self._proxies)):
+            target = self._address(name)
+            yield self._step(f"name {name}", "ContractNames", "setAddress", (name, target),
+                             "addressOf", (name,), target)  # fmt: skip
+
+    def _founded(self) -> Iterator[Step]:
+        for name, admin in self._charter.organisations.items():
+            identity = name_id(name)
+            yield self._step(f"organisation {name}", "Organisations", "addOrganisation",
+                             (identity, admin, bytes(32)), "organisationOf", (admin,), identity)  # fmt: skip
+
+    def _doors(self) -> Iterator[Step]:
+        """The ingress contracts of genesis, where there are any."""
+        doors = (
+            ("NodeIngress", NODE_INGRESS, "NodeRules"),
+            ("AccountIngress", ACCOUNT_INGRESS, "AccountRules"),
+        )
+        standing = [each for each in doors if load(each[0]).same_code(self._chain.code(each[1]))]
+        for name, address, rules in standing:
+            self._registry.entries[name] = Entry(address, name)
+            manager = self._address("AccessManager")
+            yield self._step(f"start {name}", name, "start", (manager,), "authority", (), manager)
+            for key, target in ((b"administration", "Organisations"), (b"rules", rules)):
+                padded = key.ljust(32, b"\0")
+                yield self._step(f"{name} asks {target}", name, "setContractAddress",
+                                 (padded, self._address(target)), "getContractAddress", (padded,),
+                                 self._address(target))  # fmt: skip
+        if len(standing) == len(doors):
+            data = calldata("Organisations", "setIngresses", NODE_INGRESS, ACCOUNT_INGRESS)
+            # Nothing to look at: set again, it changes nothing.
+            yield Step("organisations tell the ingresses", "Organisations", data, lambda: False)
+
+    def _roles(self) -> Iterator[Step]:
+        """All changes of roles that are not made yet, in as few transactions as can be."""
+        changes = [each for each in (*self._callers(), *self._holders()) if not each.done()]
+        for start in range(0, len(changes), ROLES_A_TRANSACTION):
+            part = changes[start : start + ROLES_A_TRANSACTION]
+            data = calldata("AccessManager", "multicall", [each.data for each in part])
+            yield Step(f"{len(part)} changes of roles", "AccessManager", data, partial(_all_done, part))
+
+    def _callers(self) -> Iterator[Step]:
+        for contract, roles in CALLERS.items():
+            target = self._address(contract)
+            for role, functions in roles.items():
+                selectors = [selector_of(contract, function) for function in functions]
+                data = calldata("AccessManager", "setTargetFunctionRole", target, selectors, int(role))
+                yield Step(f"{role.name} may call {contract}", "AccessManager", data,
+                           partial(self._is_called_by, target, selectors, role))  # fmt: skip
+
+    def _holders(self) -> Iterator[Step]:
+        contracts = [(role, self._address(name)) for name, role in CONTRACTS_WITH_ROLES.items()]
+        people = [(role, holder) for role, holders in self._charter.holders.items() for holder in holders]
+        for role, holder in (*contracts, *people):
+            data = calldata("AccessManager", "grantRole", int(role), holder, 0)
+            yield Step(f"{holder} is {role.name}", "AccessManager", data,
+                       partial(self._has_role, role, holder))  # fmt: skip
+
+    def _handed_over(self) -> Iterator[Step]:
+        """The timelock is the administrator, the board its only voice, and the deployer nobody."""
+        sender, board, lock = self._chain.sender, self._address("Board"), self._address("TimelockController")
+        for name in ("PROPOSER_ROLE", "EXECUTOR_ROLE"):
+            role = keccak256(name.encode())
+            yield self._step(f"the board is the timelock's {name}", "TimelockController", "grantRole",
+                             (role, board), "hasRole", (role, board), True)  # fmt: skip
+        data = calldata("AccessManager", "grantRole", int(Role.BOARD), lock, 0)
+        yield Step("the timelock is the administrator", "AccessManager", data,
+                   lambda: self._has_role(Role.BOARD, lock))  # fmt: skip
+        yield self._step("the deployer leaves the timelock", "TimelockController", "renounceRole",
+                         (bytes(32), sender), "hasRole", (bytes(32), sender), False)  # fmt: skip
+        data = calldata("AccessManager", "renounceRole", int(Role.BOARD), sender)
+        yield Step("the deployer leaves", "AccessManager", data, self._is_handed_over)
+
+    def _do(self, steps: Iterator[Step]) -> None:
+        waiting = []
+        for step in steps:
+            if step.done():
+                continue
+            self._say(f"{'would: ' if self._dry else ''}{step.what}")
+            self._steps.append(step.what)
+            waiting.append((self._address(step.contract), step.data))
+        if waiting and not self._dry:
+            self._chain.send(waiting)
+
+    def _refuse_drift(self) -> None:
+        """After the hand-over only the board can change anything: say what is not as it should be."""
+        lock = self._address("TimelockController")
+        steps = (*self._named(), *self._callers())
+        wrong = [step.what for step in steps if not step.done()]
+        if not self._has_role(Role.BOARD, lock):
+            wrong.append("the timelock is the administrator")
+        if wrong:
+            raise DeployFailed("only the board can bring these about: " + "; ".join(wrong))
+
+    # --- looking
+
+    def _is_handed_over(self) -> bool:
+        there = self._chain.code(self._address("AccessManager"))
+        return bool(there) and not self._has_role(Role.BOARD, self._chain.sender)
+
+    def _has_role(self, role: Role, account: str) -> bool:
+        return bool((self._ask("AccessManager", "hasRole", int(role), account) or (False,))[0])
+
+    def _is_called_by(self, target: str, selectors: list[bytes], role: Role) -> bool:
+        found = [self._ask("AccessManager", "getTargetFunctionRole", target, each) for each in selectors]
+        return all(each == (int(role),) for each in found)
+
+    def _step(
+        self, what: str, contract: str, function: str, arguments: tuple[Any, ...],
+        view: str, about: tuple[Any, ...], wanted: object,
+    ) -> Step:  # fmt: skip
+        def done() -> bool:
+            found = self._ask(contract, view, *about)
+            value = found[0] if found else None
+            return (to_checksum_address(value) if is_address(value) else value) == wanted
+
+        return Step(what, contract, calldata(contract, function, *arguments), done)
+
+    def _ask(self, contract: str, view: str, *arguments: Any) -> tuple[Any, ...] | None:
+        """What a view answers; None where the contract is not there or refuses."""
+        output = self._chain.call(self._address(contract), calldata(contract, view, *arguments))
+        if not output:
+            return None
+        outputs = {"inputs": function_of(contract, view)["outputs"]}
+        return tuple(codec.decode(kinds_of(outputs), output))
+
+    def _address(self, name: str) -> str:
+        return self._registry.entries[name].address
+
+    def _resolve(self, argument: Any) -> Any:
+        return self._address(argument.name) if isinstance(argument, At) else argument
+
+
+def _all_done(steps: Sequence[Step]) -> bool:
+    return all(each.done() for each in steps)
+
+
+def creation(artifact: Artifact, arguments: tuple[Any, ...]) -> bytes:
+    """Init code with its constructor's arguments."""
+    constructor = next((each for each in artifact.abi if each["type"] == "constructor"), None)
+    return artifact.bytecode + (codec.encode(kinds_of(constructor), arguments) if constructor else b"")
+
+
+def function_of(contract: str, name: str) -> dict[str, Any]:
+    """The ABI entry of a function that is not overloaded."""
+    (entry,) = [each for each in load(contract).abi if each["type"] == "function" and each["name"] == name]
+    return entry
+
+
+def selector_of(contract: str, name: str) -> bytes:
+    """The first four bytes of its calldata."""
+    return keccak256(signature(function_of(contract, name)).encode())[:4]
+
+
+def calldata(contract: str, name: str, *arguments: Any) -> bytes:
+    """A call, encoded."""
+    return selector_of(contract, name) + codec.encode(kinds_of(function_of(contract, name)), arguments)
+
+
+def created_address(sender: str, nonce: int) -> str:
+    """Where a sender's transaction with this nonce creates its contract."""
+    return to_checksum_address(keccak256(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:])
+
+
+def is_address(value: object) -> bool:
+    """Whether a decoded value is an address in text."""
+    return isinstance(value, str) and len(value) == 42 and value.startswith("0x")
