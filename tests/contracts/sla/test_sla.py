@@ -1,4 +1,4 @@
-"""Service levels: medians decide, steps cost, caps hold, and nothing is credited that somebody may still contest."""
+"""Service levels: medians decide, steps cost, caps hold, and credits wait for objections."""
 
 from typing import Any
 
@@ -51,8 +51,8 @@ def test_proposals_that_are_refused(services: Services) -> None:
     chain = services.books.chain
     with chain.refusing("SlaNotProvider", caller=chain.account(TENANT)):
         services.act(TENANT, "propose", services.terms(), OBJECTIVES, [chain.account(20)])
-    for field, value in (("startsAt", 0), ("windowSeconds", 0), ("windows", 0), ("graceSeconds", 0),
-                         ("capWindows", 0), ("noticeSeconds", 2**32 - 1), ("quorum", 1), ("quorum", 4)):  # fmt: skip
+    zeros = [(field, 0) for field in ("startsAt", "windowSeconds", "windows", "graceSeconds", "capWindows")]
+    for field, value in (*zeros, ("noticeSeconds", 2**32 - 1), ("quorum", 1), ("quorum", 4)):
         with chain.refusing("SlaBadTerms", field=field):
             services.propose(**{field: value})
     with chain.refusing("SlaBadTerms", field="oracles"):

@@ -14,9 +14,11 @@ AVAILABILITY, LATENCY, RESOURCE = (
     keccak256(name) for name in (b"availability ppm", b"p99 us", b"allocation 7")
 )
 OBJECTIVES: tuple[dict[str, Any], ...] = (
-    {"metric": AVAILABILITY, "higherIsBetter": True, "steps": [(999_000, 100), (990_000, 500), (900_000, 2_000)],
+    {"metric": AVAILABILITY, "higherIsBetter": True,
+     "steps": [(999_000, 100), (990_000, 500), (900_000, 2_000)],
      "rewardMark": 999_990, "reward": 30},
-    {"metric": LATENCY, "higherIsBetter": False, "steps": [(20_000, 50), (80_000, 300)],
+    {"metric": LATENCY, "higherIsBetter": False,
+     "steps": [(20_000, 50), (80_000, 300)],
      "rewardMark": 1_000, "reward": 20},
 )  # fmt: skip
 FINE = (999_500, 5_000)
@@ -40,7 +42,8 @@ class Services:
         return {
             "account": self.account, "resource": RESOURCE, "startsAt": self.books.chain.now + DAY,
             "windowSeconds": HOUR, "windows": 1000, "graceSeconds": 600, "objectionSeconds": DAY, "quorum": 2,
-            "capWindows": 10, "penaltyCap": 3_000, "rewardCap": 60, "maintenanceMax": 2, "noticeSeconds": 7200,
+            "capWindows": 10, "penaltyCap": 3_000, "rewardCap": 60, "maintenanceMax": 2,
+            "noticeSeconds": 7200,
         } | other  # fmt: skip
 
     def propose(self, oracles: tuple[int, ...] = ORACLES, objectives: Any = OBJECTIVES, **terms: Any) -> int:
