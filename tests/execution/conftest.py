@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for each fork."""
+    """One line for each executor and fork."""
     files: Counter[str] = Counter()
     results: Counter[str] = Counter()
     passed_by: set[str] = set()

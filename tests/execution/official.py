@@ -90,18 +90,19 @@ def hold_folder(
     `skip` and `only` are parts of names. The summary counts what is passed by for good.
     """
     failed, total, count = [], 0, 0
+    under_test = under_test or executor()
     for path in sorted((ethereum_tests() / FOLDER / folder).glob("*.json")):
         name = f"{folder}/{path.name}"
         reason = not_ours(name, fork)
         chosen = any(part in name for part in only) and not any(part in name for part in skip)
         if reason is None and chosen:
-            results, failures = run_file(path, fork, under_test or executor())
+            results, failures = run_file(path, fork, under_test)
             failed += failures
             total += results
             count += results > 0
         elif reason is not None:
             record_property("state_results_skipped", f"{fork}/{name}: {reason}")
-    record_property("state_results", (fork, total, count))
+    record_property("state_results", (f"{under_test.name}, {fork}", total, count))
     assert failed == []
 
 
@@ -109,8 +110,9 @@ def hold(
     file: Path, fork: str, record_property: Callable[[str, object], None], under_test: Executor | None = None
 ) -> None:
     """Every result of a file under a fork; the count goes to the summary."""
-    count, failures = run_file(file, fork, under_test or executor())
-    record_property("state_results", (fork, count, int(count > 0)))
+    under_test = under_test or executor()
+    count, failures = run_file(file, fork, under_test)
+    record_property("state_results", (f"{under_test.name}, {fork}", count, int(count > 0)))
     assert failures == []
 
 

@@ -51,6 +51,8 @@ class TracedSession:
 class TracedExecutor(PyEvmExecutor):
     """The reference executor with every transaction traced."""
 
+    name = "py-evm traced"
+
     def __init__(self, tracer: StepTracer) -> None:
         super().__init__(root_of=lambda view, changes: ZERO_HASH)
         self._tracer = tracer
