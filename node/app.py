@@ -36,6 +36,7 @@ from node.observability.health import Health, head_age_check
 from node.observability.listener import serve_observability
 from node.observability.loop_delay import LoopDelay
 from node.observability.metrics import Metrics
+from node.production.auditor import AuditedSigner, Auditor
 from node.production.builder import BlockBuilder
 from node.production.driver import Driver
 from node.production.recovery import last_signed, standing_proposals
@@ -77,6 +78,7 @@ class _Node:
     journal: Journal
     """Of transactions that our own clients sent."""
     signer: GuardedSigner | None
+    auditor: Auditor | None
     metrics: Metrics
 
 
@@ -131,6 +133,7 @@ async def _open(settings: Settings, closing: AsyncExitStack) -> _Node:
         pool=pool,
         journal=journal,
         signer=signer,
+        auditor=_auditor(settings, chain, executor),
         metrics=Metrics(program_version(), settings.role),
     )
 
@@ -146,6 +149,13 @@ async def _guarded(
 def _executor(settings: Settings) -> Executor:
     reference = OnDemandExecutor("py-evm", _py_evm)
     return FastExecutor(reference) if settings.execution.executor == "fast" else reference
+
+
+def _auditor(settings: Settings, chain: Chain, executor: Executor) -> Auditor | None:
+    if settings.execution.audit == "off":
+        return None
+    theirs = OnDemandExecutor("py-evm", _py_evm)
+    return Auditor(chain.reader, executor, theirs, settings.execution.audit_share)
 
 
 def _py_evm() -> Executor:
@@ -171,6 +181,8 @@ async def _serve(node: _Node, task_status: trio.TaskStatus[None]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
         nursery.start_soon(_count_blocks, reader, metrics)
+        if node.auditor is not None:
+            await nursery.start(node.auditor.run)
         await nursery.start(
             partial(
                 keep_pool,
@@ -212,7 +224,7 @@ def _driver(node: _Node, signer: GuardedSigner, sync: Sync) -> Driver:
         importer=node.chain.importer,
         builder=builder,
         pool=node.pool,
-        signer=signer,
+        signer=signer if node.auditor is None else AuditedSigner(signer, node.auditor),
         kv=node.kv,
         announce=sync.announce_block,
         last_signed=last_signed(signer.last(SIGN_KIND)),
@@ -270,6 +282,12 @@ async def _observe(
             max(STALLED_S_LEAST, STALLED_PERIODS * reader.spec.engine.period_s),
         )
     ]
+    if node.auditor is not None:
+        auditor = node.auditor
+        metrics.read_at_scrape(
+            "audited_blocks", "Blocks executed a second time.", lambda: auditor.statistics.audited
+        )
+        ready.append(lambda: auditor.problem)
     if driver is not None:
         metrics.read_at_scrape(
             "sealed_blocks", "Blocks sealed by this node.", lambda: driver.health.sealed_blocks

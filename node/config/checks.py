@@ -27,6 +27,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "storage.block_cache_bytes": (64 * 1024, 1 << 40),
     "production.gas_limit_target": (5_000, (1 << 63) - 1),
     "pool.replacement_percent": (0, 1_000),
+    "execution.audit_share": (0, 1),
 }
 """Least and most, both allowed, where the unit alone does not say it."""
 
@@ -47,6 +48,8 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from _check_tls(settings)
     yield from _check_files(settings)
     yield from _check_rpc(settings)
+    if settings.execution.audit == settings.execution.executor:
+        yield "execution.audit", "is the executor itself; the other one can audit it"
     vanity = len(settings.production.extra_vanity.encode())
     if vanity > VANITY_BYTES_MAX:
         yield "production.extra_vanity", f"is {vanity} bytes of UTF-8; at most {VANITY_BYTES_MAX}"

@@ -129,6 +129,11 @@ class ExecutionSettings:
 
     executor: Literal["fast", "py-evm"] = "fast"
     """fast: our own, bytecode compiled to Python; py-evm: the reference, some ten times slower."""
+    audit: Literal["off", "py-evm"] = "off"
+    """py-evm: executes blocks a second time after import; where the two disagree, nothing is sealed any
+    more."""
+    audit_share: float = 1.0
+    """Of the blocks, drawn at random; a second execution costs some ten times the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
