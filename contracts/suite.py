@@ -134,15 +134,17 @@ CALLERS: Final[Mapping[str, Mapping[Role, tuple[str, ...]]]] = {
     "SettlementToken": {Role.GUARDIAN: ("pause",), Role.SETTLER: ("mint", "burn")},
     "Residency": {Role.AUDITOR: ("approveWidening",)},
     "AuditLog": {Role.AUDITOR: ("openLog", "changeWriter")},
-    "Compliance": {Role.AUDITOR: ("publishFramework",)},
+    "Compliance": {
+        Role.AUDITOR: ("publishFramework", "addControls", "mapControl", "propose", "raiseFinding"),
+    },
     "Provenance": {
         Role.REGISTRAR: ("approveManufacturer", "withdrawManufacturer"),
         Role.AUDITOR: ("inspect",),
-        Role.METER: ("scan",),
+        Role.METER: ("scan", "anchorScans"),
     },
     "Provisioning": {Role.GUARDIAN: ("pause",), Role.ALLOCATOR: ("setQuota", "refuse")},
-    "Metering": {Role.METER: ("submitUsage",)},
-    "Billing": {Role.GUARDIAN: ("pause",), Role.ADJUSTER: ("adjust",)},
+    "Metering": {Role.METER: ("submitUsage", "replaceUsage")},
+    "Billing": {Role.GUARDIAN: ("pause",), Role.SETTLER: ("issue",), Role.ADJUSTER: ("adjust",)},
     "Sla": {Role.ORACLE: ("report",)},
 }  # fmt: skip
 """Contract -> role -> functions that holders of the role may call."""
