@@ -198,7 +198,8 @@ class TransactionPool:
 
     def select(self, base_fee: int | None) -> Selection:
         """What a block should take, best first; `base_fee` in wei per gas, None before London."""
-        return Selection([queue.pending for queue in self._queues.values()], base_fee or 0)
+        runs = (queue.pending for queue in self._queues.values())
+        return Selection([run for run in runs if run], base_fee or 0)
 
     def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
         """Batches of transactions that became pending; one that falls far behind ends (EndOfChannel)."""

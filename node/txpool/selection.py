@@ -16,7 +16,7 @@ class Selection:
     """
 
     def __init__(self, runs: Iterable[tuple[PooledTransaction, ...]], base_fee: int) -> None:
-        """Take each sender's pending run; `base_fee` in wei per gas, 0 before London."""
+        """Take each sender's pending run, none empty; `base_fee` in wei per gas, 0 before London."""
         self._base_fee = base_fee
         self._heap: list[tuple[int, int, int, tuple[PooledTransaction, ...]]] = []
         self._last: tuple[int, tuple[PooledTransaction, ...]] | None = None

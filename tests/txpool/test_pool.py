@@ -278,6 +278,14 @@ def test_best_tip_first_then_first_come_and_nonces_in_order(world: World) -> Non
     assert list(world.pool.select(None)) == [txs[i] for i in (4, 2, 3, 5, 0, 1)]
 
 
+def test_a_sender_with_nothing_but_a_gap_is_left_out(world: World) -> None:
+    """Anybody can send one: it must not stop a validator."""
+    world.pool.add(signed(world.keys[0], 1), local=False)
+    tx = signed(world.keys[1], 0)
+    world.pool.add(tx, local=False)
+    assert list(world.pool.select(0)) == [tx]
+
+
 def test_a_skipped_sender_gives_no_more(world: World) -> None:
     a, b = world.keys[:2]
     for key in (a, b):
