@@ -1,7 +1,7 @@
 """Transactions at a steady rate, bounded in number and time, with their way into blocks measured.
 
-Each funded account sends through one node, so that its nonces arrive in order. Nothing is retried: what a
-node refuses is counted with its reason.
+Each funded account sends through one node, so that its nonces arrive in order; nodes that do not run are left
+out. Nothing is retried: what a node refuses is counted with its reason.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from devnet import launcher
 from devnet.client import RpcClient, RpcError, Unreachable, on_all
 from devnet.errors import DevnetError
 from devnet.network import RunningNetwork, Say
@@ -98,7 +99,9 @@ class _Run:
         self.outcome = Outcome()
         self._plan = plan
         self._say = say
-        self._clients = list(network.clients.values())
+        self._clients = [network.clients[node.name] for node in network.nodes if launcher.is_running(node)]
+        if not self._clients:
+            raise DevnetError("no node runs; `python -m devnet up` starts them")
         self._watched = self._clients[0]
         chain_id = network.layout.network.chain_id
         self._wallets = [Wallet(account["private_key"], chain_id) for account in network.layout.accounts]

@@ -4,6 +4,7 @@ A kill is a power cut; stop freezes a process in the middle of whatever it does;
 nodes off from all others while they keep talking to one another and to their clients.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,9 +12,11 @@ from devnet import launcher
 from devnet.client import RpcError, Unreachable
 from devnet.errors import NodeFailed
 from devnet.layout import NodeFiles
-from devnet.network import RunningNetwork, Say
+from devnet.network import POLL_S, RunningNetwork, Say
 
 ACTIONS: Final = ("kill", "stop", "restart", "partition")
+ANSWER_TIMEOUT_S: Final = 30.0
+"""How long a node that has just started may take to answer."""
 
 
 def perturb(network: RunningNetwork, action: str, names: Sequence[str], say: Say) -> None:
@@ -69,7 +72,15 @@ def _hurt(action: str, node: NodeFiles) -> str:
 
 def _block_peers(network: RunningNetwork, node: NodeFiles, enodes: Sequence[str]) -> None:
     """Tell a node whom not to talk to; the list replaces the one before."""
-    try:
-        network.clients[node.name].call("admin_setBlockedPeers", list(enodes))
-    except (RpcError, Unreachable) as error:
-        raise NodeFailed(node.name, str(error)) from error
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            network.clients[node.name].call("admin_setBlockedPeers", list(enodes))
+            return
+        except RpcError as error:
+            raise NodeFailed(node.name, str(error)) from error
+        except Unreachable as error:
+            # One that was restarted a moment ago does not listen yet.
+            if not launcher.is_running(node) or time.monotonic() > deadline:
+                raise NodeFailed(node.name, str(error)) from error
+            time.sleep(POLL_S)
