@@ -37,14 +37,16 @@ class ExecutorBackend:
     def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
         """See the port."""
         view = self._reader.state_at(place.header.hash)
+        context = self._context(place)
         try:
             return estimate_gas(
                 self._executor,
-                self._context(place),
+                context,
                 view,
                 call,
                 place.accounts,
-                cap=call.gas_limit,
+                # What fits into no block is no answer, whatever a call may use.
+                cap=min(call.gas_limit, context.gas_limit),
                 interrupted=interrupted,
             )
         except ExecutionFailed as failed:

@@ -188,6 +188,15 @@ async def test_a_call_gets_no_more_gas_than_the_node_allows() -> None:
         )
 
 
+async def test_an_estimate_is_no_more_than_fits_into_a_block() -> None:
+    async with running_node(make_chain()) as node:
+        client = await client_of(node)
+        greedy = {hexed(DESK): {"code": "0x65ffffffffffff51"}}  # reads memory that no gas pays for
+        answer = await client.call("eth_estimateGas", {"to": hexed(DESK)}, "latest", greedy)
+        limit = int((await client.call("eth_getBlockByNumber", "latest", False))["result"]["gasLimit"], 16)
+        assert error(answer) == (-32000, f"gas required exceeds allowance ({limit})")
+
+
 async def test_a_long_call_holds_up_neither_short_ones_nor_reads() -> None:
     async with running_node(make_chain(), reply_timeout_s=1.0) as node:
         slow, quick = await client_of(node), await client_of(node)
