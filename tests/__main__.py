@@ -14,15 +14,17 @@ Every stage runs even when one before it failed; the exit code is 0 when all of 
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = "2"
+GRACE_S = 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def python(name: str, module: str, *arguments: str, limit_s: int = 300) -> Stage
 
 def pytest(name: str, *arguments: str, limit_s: int) -> Stage:
     """A stage of tests on both cores; a worker takes whole files, so that what a file sets up is shared."""
-    return python(name, "pytest", "-q", "-n", WORKERS, "--dist", "loadfile", *arguments, limit_s=limit_s)
+    spread = ("-n", WORKERS, "--dist", "loadfile", "--durations=10", "--durations-min=1")
+    return python(name, "pytest", "-q", *spread, *arguments, limit_s=limit_s)
 
 
 def bench(path: Path, more: Sequence[str]) -> Stage:
@@ -59,7 +62,7 @@ LINT = (
 
 def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
     """What a suite consists of."""
-    fast = (*LINT, pytest("fast tests", "-m", "not long and not interop", *more, limit_s=1100))
+    fast = (*LINT, pytest("fast tests", "-m", "not long and not interop", *more, limit_s=700))
     long = pytest("long tests", "-m", "long and not interop", *more, limit_s=1800)
     suites = {
         "lint": LINT,
@@ -74,16 +77,28 @@ def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
     return suites[suite]
 
 
+def execute(stage: Stage) -> int | str:
+    """Run one stage: its exit code, or that it took too long."""
+    with subprocess.Popen(stage.command, cwd=ROOT) as process:
+        try:
+            return process.wait(stage.limit_s)
+        except subprocess.TimeoutExpired:
+            # Interrupted, pytest still says what has failed so far.
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return f"stopped after {stage.limit_s} s"
+
+
 def run(chosen: Sequence[Stage]) -> int:
     """Run every stage; how many did not hold."""
     results = []
     for stage in chosen:
         print(f"--- {stage.name}", flush=True)
         start = time.monotonic()
-        try:
-            code: int | str = subprocess.run(stage.command, cwd=ROOT, timeout=stage.limit_s).returncode
-        except subprocess.TimeoutExpired:
-            code = f"stopped after {stage.limit_s} s"
+        code = execute(stage)
         results.append((stage.name, code, time.monotonic() - start))
     print("---")
     for name, code, seconds in results:
@@ -111,12 +126,16 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m tests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("suite", choices=["fast", "full", "long", "sim", "interop", "fuzz", "bench", "lint"])
+    parser.add_argument("--limit", type=int, help="seconds for each stage, instead of its own limit")
     parser.add_argument("--seed", type=int, help="sim: replay the history of this seed")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     args, more = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]
     if args.seed is not None:
         return replay(args.seed) if args.suite == "sim" else parser.error("--seed belongs to sim")
-    return 1 if run(stages(args.suite, more)) else 0
+    chosen = stages(args.suite, more)
+    if args.limit is not None:
+        chosen = tuple(replace(stage, limit_s=args.limit) for stage in chosen)
+    return 1 if run(chosen) else 0
 
 
 if __name__ == "__main__":
