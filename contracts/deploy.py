@@ -1,9 +1,8 @@
 """Put the suite on a chain: idempotent, resumable after a crash at any step, ending with the board in charge.
 
-    python -m contracts.deploy --rpc URL --key-file FILE --charter charter.json --registry contracts.json
-
-Every step first looks whether it is done. Code goes out first, then proxies, then names, organisations and
-roles; the deployer gives its own rights away last. Run again, it changes nothing and verifies everything.
+`python -m contracts` is its command line. Every step first looks whether it is done. Code goes out first,
+then proxies, then names, organisations and roles; the deployer gives its own rights away last. Run again, it
+changes nothing and verifies everything.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -169,14 +168,17 @@ class _Deployment:
             address = created_address(self._chain.sender, self._nonce)
             self._nonce += 1
             self._say(f"{'would deploy' if self._dry else 'deploying'} {name} at {address}")
-            if self._dry:
-                self._registry.entries[name] = Entry(address, artifact)
-            else:
-                self._registry.put(name, Entry(address, artifact))
+            self._record(name, Entry(address, artifact))
             self._deployed.append(name)
             missing.append((None, init_code))
         if missing and not self._dry:
             self._chain.send(missing)
+
+    def _record(self, name: str, entry: Entry) -> None:
+        if self._dry:
+            self._registry.entries[name] = entry
+        else:
+            self._registry.put(name, entry)
 
     def _verify_implementations(self) -> None:
         """Each proxy runs code that we know, or code that the board has put there since."""
@@ -213,7 +215,7 @@ class _Deployment:
         )
         standing = [each for each in doors if load(each[0]).same_code(self._chain.code(each[1]))]
         for name, address, rules in standing:
-            self._registry.entries[name] = Entry(address, name)
+            self._record(name, Entry(address, name))
             manager = self._address("AccessManager")
             yield self._step(f"start {name}", name, "start", (manager,), "authority", (), manager)
             for key, target in ((b"administration", "Organisations"), (b"rules", rules)):

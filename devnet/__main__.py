@@ -15,7 +15,7 @@ from devnet.checks import check
 from devnet.client import RpcError, Unreachable
 from devnet.errors import DevnetError, NodeFailed
 from devnet.launcher import endpoints, exclusive, log_tail, process_of
-from devnet.layout import open_layout
+from devnet.layout import Layout, open_layout
 from devnet.manifest import load_manifest
 from devnet.network import RunningNetwork, status_table, table
 from devnet.perturb import ACTIONS, heal, perturb
@@ -75,7 +75,9 @@ def _up(args: argparse.Namespace) -> int:
     choice = PortChoice(args.p2p_port, args.rpc_port, args.metrics_port)
     with exclusive(args.home):
         proof = bring_up(network, args.home, choice, fresh=args.fresh, timeout_s=args.timeout, say=_say)
-    layout = open_layout(args.home)
+        layout = open_layout(args.home)
+        if not args.bare:
+            _deploy_suite(layout)
     _say(
         f"network {network.name!r} works: {proof.transactions} transactions in blocks "
         f"{proof.blocks[0]} to {proof.blocks[1]}, agreed on by {len(layout.nodes)} nodes\n"
@@ -83,6 +85,26 @@ def _up(args: argparse.Namespace) -> int:
     with RunningNetwork(layout) as running:
         _say(status_table(running))
     return 0
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    from devnet.suite import deploy_suite
+
+    with exclusive(args.home):
+        report = deploy_suite(open_layout(args.home), _progress, dry_run=args.dry_run)
+    rows = [(name, address) for name, address in sorted(report.addresses.items()) if "." not in name]
+    _say(json.dumps(dict(rows), indent=2) if args.json else table(rows, ("CONTRACT", "ADDRESS")))
+    return 0
+
+
+def _deploy_suite(layout: Layout) -> None:
+    from devnet.suite import REGISTRY, deploy_suite
+
+    report = deploy_suite(layout, lambda line: None)
+    _say(
+        f"contracts   {len(report.deployed)} deployed, {len(report.steps)} steps of setting up, "
+        f"the board in charge; addresses in {layout.home / REGISTRY}"
+    )
 
 
 def _down(args: argparse.Namespace) -> int:
@@ -178,7 +200,13 @@ def _add_lifecycle(commands: Commands) -> None:
     up.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds for each stage (default: 120)")
     for use in ("rpc", "p2p", "metrics"):
         up.add_argument(f"--{use}-port", type=int, help=f"the first node's {use} port; kept until --fresh")
+    up.add_argument("--bare", action="store_true", help="without the contract suite")
     up.set_defaults(run=_up)
+
+    suite = commands.add_parser("deploy", help="put the contract suite on the network, or verify it")
+    suite.add_argument("--dry-run", action="store_true", help="send nothing; say what would be sent")
+    suite.add_argument("--json", action="store_true", help="addresses by name, for scripts")
+    suite.set_defaults(run=_deploy)
 
     down = commands.add_parser("down", help="stop all nodes; the chain stays")
     down.add_argument("--clean", action="store_true", help="throw the chain away, too")

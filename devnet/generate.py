@@ -15,6 +15,7 @@ from devnet.errors import DevnetError
 from devnet.keys import accounts_of, node_key, sealing_key
 from devnet.layout import HOST, Layout, NodeFiles, encode_network, network_file, open_layout
 from devnet.manifest import Network
+from devnet.suite_genesis import suite_doors
 from node.primitives.ids import hex_of
 from node.signing.keystore import list_keys, store_key
 
@@ -64,7 +65,8 @@ def genesis_of(network: Network) -> dict[str, Any]:
         "alloc": {
             account["address"]: {"balance": balance}
             for account in accounts_of(network.seed, network.accounts.count)
-        },
+        }
+        | suite_doors(network),
     }
 
 

@@ -1,0 +1,53 @@
+"""The contract suite on a local network: three board members, a holder for each role, quick rules."""
+
+from typing import Final
+
+from contracts.deploy import DeployFailed, Report, deploy
+from contracts.registry import OtherChain, open_registry
+from contracts.rpc_chain import RpcChain
+from contracts.suite import Charter, Role, Rule
+from devnet.errors import DevnetError
+from devnet.keys import accounts_of, sealing_key
+from devnet.layout import Layout
+from devnet.manifest import Network
+from devnet.network import Say
+from devnet.suite_genesis import DEPLOYER
+from node.primitives.ids import hex_of
+
+REGISTRY: Final = "contracts.json"
+"""In the network's home: addresses by name."""
+MEMBERS: Final = (2, 3, 4)
+"""Accounts of the board, by place in `endpoints --json`."""
+OFFICER: Final = 5
+"""The account that holds every other role: one person plays them all."""
+RULES: Final = (Rule(5_000, 5_001, 20, 10), Rule(6_000, 6_667, 20, 15), Rule(6_000, 6_000, 10, 5))
+"""Ordinary, structural, emergency: seconds where a real board takes days."""
+
+
+def charter_of(network: Network) -> Charter:
+    """What the suite is told about a local network."""
+    accounts = [each["address"] for each in accounts_of(network.seed, network.accounts.count)]
+    if len(accounts) <= OFFICER:
+        raise DevnetError(f"the suite needs {OFFICER + 1} accounts; the manifest has {len(accounts)}")
+    others = [role for role in Role if role is not Role.BOARD]
+    ordinary, structural, emergency = RULES
+    return Charter(
+        members={accounts[place]: 1 for place in MEMBERS},
+        ordinary=ordinary,
+        structural=structural,
+        emergency=emergency,
+        validators={hex_of(sealing_key(network.seed, name).address): name for name in network.validators},
+        organisations={"operator": accounts[DEPLOYER]},
+        holders=dict.fromkeys(others, (accounts[OFFICER],)),
+    )
+
+
+def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:
+    """Put the suite on the running network through its first node; DevnetError when that does not work."""
+    deployer = layout.accounts[DEPLOYER]["private_key"]
+    try:
+        chain = RpcChain(layout.nodes[0].rpc_url, deployer)
+        registry = open_registry(layout.home / REGISTRY, chain.identity)
+        return deploy(chain, charter_of(layout.network), registry, say, dry_run=dry_run)
+    except (DeployFailed, OtherChain) as error:
+        raise DevnetError(str(error)) from error
