@@ -1,6 +1,8 @@
-"""`phoenix signer`: guard data of a validator, in and out."""
+"""`phoenix signer`: the remote signer, and the guard data of a validator, in and out."""
 
 import argparse
+import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
+    from node.signing.service_settings import ServiceSettings
     from node.storage.kv import KeyValue
 
 EXAMPLES: Final = """\
+  phoenix signer serve --config signer.toml          node/signing/service_settings.py shows the file
   phoenix signer guard export --data-dir data/ > guard.json
   phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
   phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
@@ -22,11 +26,20 @@ sign with one key contradict each other sooner or later.
 """
 DOCUMENT_BYTES_MAX: Final = 64 << 20
 
+log = logging.getLogger(__name__)
+
 
 def add_to(commands: Commands) -> None:
     """The command's lines."""
-    parser = add_command(commands, "signer", "What a validator's key has signed, in and out.", EXAMPLES)
+    parser = add_command(
+        commands, "signer", "A signer as a process of its own; what keys have signed.", EXAMPLES
+    )
     parts = parser.add_subparsers(required=True, metavar="PART")
+    served = add_command(parts, "serve", "Sign for nodes on other machines, until stopped.", EXAMPLES)
+    served.add_argument("--config", type=Path, required=True, help="settings in TOML")
+    served.add_argument("--log-format", choices=("text", "json"), default="text")
+    served.set_defaults(run=serve)
+
     guard = add_command(parts, "guard", "The durable record of what was signed.", EXAMPLES)
     actions = guard.add_subparsers(required=True, metavar="ACTION")
 
@@ -40,6 +53,35 @@ def add_to(commands: Commands) -> None:
     imported.add_argument("--margin", type=int, help="blocks that others must make first (default: 256)")
     add_json_flag(imported)
     imported.set_defaults(run=import_document)
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Open the keys and answer until SIGTERM or SIGINT."""
+    import trio
+
+    from node.observability import logs
+    from node.signing.service_settings import load_service_settings
+
+    settings = load_service_settings(args.config)
+    logs.configure("info", args.log_format)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _guard_of(settings.data_dir) as kv:
+        trio.run(_serve_until_signal, settings, kv)
+
+
+async def _serve_until_signal(settings: "ServiceSettings", kv: "KeyValue") -> None:
+    import trio
+
+    from node.signing.service_listener import hold_keys
+    from node.signing.service_listener import serve as serve_clients
+
+    service = await trio.to_thread.run_sync(hold_keys, settings, kv)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(serve_clients, settings, service)
+            log.info("signer is running", extra={"host": settings.host, "port": port})
+            await anext(signals)
+            nursery.cancel_scope.cancel()
 
 
 def export(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from node.config.settings import Settings
+from node.config.settings import Settings, SigningSettings
 
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
@@ -162,14 +162,40 @@ def _check_key(settings: Settings) -> Iterator[Problem]:
         if signing.keystore is None:
             yield "signing.keystore", "is missing; a validator signs with it (`phoenix keys new` makes one)"
         return
-    needed = {
-        "signing.pkcs11_module": signing.pkcs11_module,
-        "signing.pkcs11_token": signing.pkcs11_token,
-        "signing.pkcs11_key": signing.pkcs11_key,
-    }
+    needed: dict[str, object]
+    if signing.backend == "pkcs11":
+        needed = {
+            "signing.pkcs11_module": signing.pkcs11_module,
+            "signing.pkcs11_token": signing.pkcs11_token,
+            "signing.pkcs11_key": signing.pkcs11_key,
+        }
+    else:
+        needed = {"signing.remote_url": signing.remote_url, "signing.remote_address": signing.remote_address}
+        yield from _check_remote(signing)
     for key, value in needed.items():
         if value is None:
             yield key, f'is missing; signing.backend = "{signing.backend}" needs it'
+
+
+def _check_remote(signing: SigningSettings) -> Iterator[Problem]:
+    if signing.remote_address is not None and not re.fullmatch(r"0x[0-9a-fA-F]{40}", signing.remote_address):
+        yield "signing.remote_address", f"is {signing.remote_address[:60]!r}; 0x and 40 hex digits are needed"
+    if signing.remote_url is None:
+        return
+    match = re.fullmatch(r"(https?)://(\[[^\]]+\]|[^/:\[\]]+)(:\d{1,5})?/?", signing.remote_url)
+    if match is None or not _is_host(match[2]):
+        yield "signing.remote_url", f"is {signing.remote_url[:60]!r}; it reads https://host:port"
+    elif match[1] == "http" and match[2] not in ("localhost", "127.0.0.1", "[::1]"):
+        yield "signing.remote_url", "is plain http to another machine; use https"
+    elif match[1] == "https":
+        tls = {
+            "signing.remote_certificate": signing.remote_certificate,
+            "signing.remote_key": signing.remote_key,
+            "signing.remote_ca": signing.remote_ca,
+        }
+        for key, path in tls.items():
+            if path is None:
+                yield key, "is missing; a signer is reached under mutual TLS"
 
 
 def _check_tls(settings: Settings) -> Iterator[Problem]:
@@ -191,6 +217,9 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "signing.password_file": settings.signing.password_file,
         "signing.pkcs11_module": settings.signing.pkcs11_module,
         "signing.pin_file": settings.signing.pin_file,
+        "signing.remote_certificate": settings.signing.remote_certificate,
+        "signing.remote_key": settings.signing.remote_key,
+        "signing.remote_ca": settings.signing.remote_ca,
         "p2p.tls_certificate": settings.p2p.tls_certificate,
         "p2p.tls_key": settings.p2p.tls_key,
         "p2p.tls_ca": settings.p2p.tls_ca,

@@ -100,8 +100,9 @@ class ProductionSettings:
 class SigningSettings:
     """Where the validator key lives."""
 
-    backend: Literal["keystore", "pkcs11"] = "keystore"
-    """keystore: an encrypted file, unlocked into memory; pkcs11: a hardware token that signs."""
+    backend: Literal["keystore", "pkcs11", "remote"] = "keystore"
+    """keystore: an encrypted file, unlocked into memory; pkcs11: a hardware token that signs; remote: another
+    process (`phoenix signer serve`, Web3Signer, clef)."""
     keystore: Path | None = None
     """Encrypted keystore v3 file."""
     password_file: Path | None = None
@@ -116,6 +117,16 @@ class SigningSettings:
     """First line is the token's PIN; mode 0600. A systemd credential or a prompt otherwise."""
     pin_fd: int | None = None
     """Or a file descriptor that whoever starts the node has opened for it."""
+    remote_url: str | None = None
+    """https://host:port; http only on this machine."""
+    remote_dialect: Literal["web3signer", "clef"] = "web3signer"
+    remote_address: str | None = None
+    """Address of the key, 0x and 40 hex digits: so the node can start while its signer is down."""
+    remote_certificate: Path | None = None
+    """PEM; what this node shows the signer."""
+    remote_key: Path | None = None
+    remote_ca: Path | None = None
+    """PEM; who vouches for the signer."""
     timeout_s: float = 10.0
     """How long a token or signer may take for a signature; then the block goes unsigned."""
     guard_rule: Literal["height", "weight"] = "height"

@@ -1,8 +1,12 @@
 """Keys that refuse to betray us.
 
 `signer` is the port; `keystore` and `passwords` bring a key into memory, `pkcs11` uses one in a hardware
-token on `one_thread`, and `opening` chooses by settings; `guard` keeps in `guard_rows` what each key signed
-and lets nothing out that contradicts it.
+token on `one_thread`, `remote` asks another process for its seals, and `opening` chooses by settings. `guard`
+keeps in `guard_rows` what each key signed and lets nothing out that contradicts it; `guard_exchange` moves
+that to another machine.
+
+The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
+`service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels.
 
 Duties of the callers:
 1. The driver holds a `Signer`, never a bare key; SigningError is its answer "not signed", with the reason.
@@ -10,6 +14,9 @@ Duties of the callers:
    `GuardedSigner.last(kind)`: a record above the head is a block that was signed and perhaps sent but never
    imported here. It is finished from the attachment and the signature, because the guard will refuse every
    other block in its place.
-3. Guard rows are never deleted, copied to another node or restored from a backup while the key still signs
-   elsewhere.
+3. Guard rows are never deleted, and reach another machine by `guard_exchange` only, after the key has ceased
+   to sign where it was.
+4. In front of a remote signer there are two guards. A node that crashes after the signer's guard wrote and
+   before its own did does not know that header again, and is refused at this height: the others go on, and it
+   signs at the next.
 """

@@ -44,7 +44,7 @@ from node.signing.signer import DigestSigner, SigningError, SigningRequest
 from node.storage.kv import KeyValue
 
 DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
-"""Kinds that compete by weight, and whose digest the guard makes itself: it then knows the height of what is
+"""Kinds whose digest the guard makes itself: it then knows the height of what is
 signed, and need not believe it."""
 RECOVERY: Final = (
     '; if the network stands still and no other signer can be brought up, signing.guard_rule = "weight" lets '
@@ -179,7 +179,7 @@ class GuardedSigner:
         return await trio.to_thread.run_sync(self._sign, request, limiter=self._one_at_a_time)
 
     def _sign(self, request: SigningRequest) -> bytes:
-        _check_request(request, self._chain_id)
+        _check_request(request, self._chain_id, self._rule)
         last = self._guard.last(request.kind)
         again = recorded_signature(last, request, self._rule)
         if again is not None:
@@ -217,15 +217,17 @@ class GuardedSigner:
             raise SigningError(f"the key signed as {hex_of(signer)} where {hex_of(self.address)} is expected")
 
 
-def _check_request(request: SigningRequest, chain_id: int) -> None:
+def _check_request(request: SigningRequest, chain_id: int, rule: GuardRule) -> None:
     if request.chain_id != chain_id:
         raise InconsistentRequest(f"a request for chain {request.chain_id}; the key guards chain {chain_id}")
     digest_of = DIGEST_OF.get(request.kind)
     if digest_of is None:
         return
-    if request.header is None or request.weight is None:
+    if request.header is None:
+        raise InconsistentRequest(f"a request of kind {request.kind} without its header")
+    if rule == "weight" and request.weight is None:
         raise InconsistentRequest(
-            f"a request of kind {request.kind} without its header, or without its weight"
+            f"a request of kind {request.kind} without its weight, by which it is judged"
         )
     if request.header.number != request.height:
         raise InconsistentRequest(

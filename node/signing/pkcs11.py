@@ -89,6 +89,11 @@ class TokenKey:
         """Whose signatures these are."""
         return self._address
 
+    @property
+    def public_key(self) -> bytes:
+        """64 bytes, without the prefix 04."""
+        return self._public_key
+
     def sign_digest(self, request: SigningRequest) -> bytes:
         """A low-s signature with its recovery bit; SigningError when the token gives none in time."""
         if len(request.digest) != 32:
@@ -110,7 +115,7 @@ class TokenKey:
         try:
             self._thread.run(self._close, self._timeout_s)
         except NoAnswer:
-            log.warning("a token did not answer when it was closed", extra={"token": self._name.token})
+            log.warning("a token did not answer when it was closed", extra={"key": str(self._name)})
 
     # --- on the module's own thread
 
@@ -121,7 +126,7 @@ class TokenKey:
             try:
                 return bytes(self._private.sign(digest, mechanism=pkcs11.Mechanism.ECDSA))
             except pkcs11.PKCS11Error as error:
-                log.warning("a token failed; logging in again", extra={"token": self._name.token})
+                log.warning("a token failed; logging in again", extra={"key": str(self._name)})
                 log.debug("the token said %s", _words(error))
                 self._close()
         public_key = self._open()
@@ -323,7 +328,7 @@ def _create(name: TokenKeyName, session: "pkcs11.Session") -> Address:
         private_template=private,
     )
     address = address_of(_public_key(public))
-    log.info("a key was made in a token", extra={"token": name.token, "address": hex_of(address)})
+    log.info("a key was made in a token", extra={"key": str(name), "address": hex_of(address)})
     return address
 
 

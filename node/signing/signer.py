@@ -66,6 +66,15 @@ class DigestSigner(Protocol):
         ...
 
 
+class OwnKey(DigestSigner, Protocol):
+    """A bare key of this process, in memory or in a token: its public half is known."""
+
+    @property
+    def public_key(self) -> bytes:
+        """64 bytes, without the prefix 04."""
+        ...
+
+
 class LocalKey:
     """A key in this process's memory, as a key store unlocks it."""
 
@@ -76,6 +85,11 @@ class LocalKey:
     def address(self) -> Address:
         """Whose signatures these are."""
         return self._key.address
+
+    @property
+    def public_key(self) -> bytes:
+        """64 bytes, without the prefix 04."""
+        return self._key.public_key
 
     def sign_digest(self, request: SigningRequest) -> bytes:
         """Sign with RFC 6979: the same digest gives the same signature."""

@@ -220,6 +220,27 @@ def test_a_key_in_a_token_needs_its_place_and_no_keystore(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "signing.remote_url is missing"),
+        (
+            "remote_url = 'https://signer:9000'",
+            "signing.remote_ca is missing; a signer is reached under mutual",
+        ),
+        (
+            "remote_url = 'http://signer:9000'",
+            "signing.remote_url is plain http to another machine; use https",
+        ),
+        ("remote_url = 'signer:9000'", "signing.remote_url is 'signer:9000'; it reads https://host:port"),
+        ("remote_address = '0x12'", "signing.remote_address is '0x12'; 0x and 40 hex digits are needed"),
+    ],
+)
+def test_a_remote_signer_needs_its_place_and_mutual_tls(write: Write, text: str, problem: str) -> None:
+    lines = f'role = "validator"\n[production]\nenabled = true\n[signing]\nbackend = "remote"\n{text}'
+    assert any(problem in found for found in problems(write(full(lines))))
+
+
 def test_a_setting_that_is_blamed_already_is_not_blamed_again(write: Write) -> None:
     text = 'role = "validator"\n[production]\nenabled = "yes"\n[signing]\nkeystore = "keystore.json"'
     assert problems(write(full(text))) == ["node.toml:5:1: production.enabled is true or false, not 'yes'"]

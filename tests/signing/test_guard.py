@@ -240,11 +240,12 @@ async def test_of_a_clique_header_the_guard_makes_the_digest_itself() -> None:
         (replace(honest, height=6), "height 6 for the header of block 5"),
         (replace(honest, height=6, header=header_at(6)), "is not that of the header"),
         (replace(honest, height=6, header=None), "without its header"),
-        (replace(honest, weight=None), "without its weight"),
     ]:
         with pytest.raises(InconsistentRequest, match=words):
             await signer.sign(wrong)
     assert signer.last("clique-header").height == 5
+    with pytest.raises(InconsistentRequest, match="without its weight"):
+        await signer_over(MemoryKV(), "weight").sign(replace(honest, weight=None))
 
 
 async def test_a_damaged_row_stops_the_node_and_is_never_guessed_at() -> None:

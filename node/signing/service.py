@@ -1,0 +1,194 @@
+"""The remote signer: who asks what, whether that key may sign it for them, and the answer in their dialect.
+
+    GET  /upcheck                        OK                                              Web3Signer, eth1 mode
+    GET  /api/v1/eth1/publicKeys         public keys that this client may use
+    POST /api/v1/eth1/sign/{key}         {"data": RLP of the header without seal} -> r s v, v 27 or 28
+    POST /                               JSON-RPC of clef: account_version, account_list, account_signData
+                                         with application/x-clique-header, v 0 or 1
+
+A signature is given for a whole header only, which the guard hashes itself: there is no way to have a bare
+hash signed, nor a transaction. A header says nothing of total difficulty: this guard always goes by height.
+Every request for a signature leaves a line in the audit log, given or refused.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from consensus.clique.extra_data import seal_hash
+from node.primitives.block import Header
+from node.primitives.errors import ChainError
+from node.primitives.ids import Address, hex_of
+from node.signing.clique_payload import decode_unsealed, decode_with_or_without_seal
+from node.signing.guard import GuardedSigner, GuardLocked, GuardRefusal
+from node.signing.signer import SigningError, SigningRequest
+
+CLIQUE_KIND: Final = "clique-header"
+CLIQUE_CONTENT_TYPE: Final = "application/x-clique-header"
+SIGN_PATH: Final = "/api/v1/eth1/sign/"
+CLEF_VERSION: Final = "6.1.0"
+"""Of clef's external interface, which clients look at."""
+
+audit = logging.getLogger("node.signing.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key behind its guard, and its policy."""
+
+    signer: GuardedSigner
+    public_key: bytes
+    chain_id: int
+    clients: frozenset[str]
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of HTTP, without its frame."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Refused(Exception):
+    """A request that is not granted, with the status for one dialect and the code for the other."""
+
+    def __init__(self, status: HTTPStatus, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+class SigningService:
+    """Keys, and who may use them."""
+
+    def __init__(self, keys: Sequence[HeldKey]) -> None:
+        self._keys: Mapping[Address, HeldKey] = {key.signer.address: key for key in keys}
+        self._names = {hex_of(key.public_key): key for key in keys} | {
+            hex_of(key.signer.address): key for key in keys
+        }
+
+    async def answer(self, client: str, method: str, target: str, body: bytes) -> Answer:
+        """One request of a client whose certificate is known. StorageError when the guard's disk fails."""
+        match method, target:
+            case "GET", "/upcheck":
+                return Answer(HTTPStatus.OK, b"OK")
+            case "GET", "/api/v1/eth1/publicKeys":
+                return _json([hex_of(key.public_key) for key in self._of(client)])
+            case "POST", "/":
+                return await self._rpc(client, body)
+            case "POST", _ if target.startswith(SIGN_PATH):
+                return await self._web3signer(client, target.removeprefix(SIGN_PATH), body)
+            case _:
+                return Answer(HTTPStatus.NOT_FOUND, b"there is no such thing here")
+
+    def _of(self, client: str) -> list[HeldKey]:
+        return [key for key in self._keys.values() if client in key.clients]
+
+    # --- the dialects
+
+    async def _web3signer(self, client: str, name: str, body: bytes) -> Answer:
+        try:
+            data = _hex(_object(body).get("data"))
+            signature = await self._sign(client, name, _header(decode_unsealed, data))
+        except Refused as refusal:
+            return Answer(refusal.status, str(refusal).encode())
+        text = hex_of(signature[:64] + bytes([signature[64] + 27]))
+        return Answer(HTTPStatus.OK, text.encode())
+
+    async def _rpc(self, client: str, body: bytes) -> Answer:
+        identifier: object = None
+        try:
+            call = _object(body)
+            identifier = call.get("id")
+            result = await self._call(client, call.get("method"), call.get("params", []))
+        except Refused as refusal:
+            error = {"code": refusal.code, "message": str(refusal)}
+            return _json({"jsonrpc": "2.0", "id": identifier, "error": error})
+        return _json({"jsonrpc": "2.0", "id": identifier, "result": result})
+
+    async def _call(self, client: str, method: object, parameters: object) -> object:
+        match method, parameters:
+            case "account_version", _:
+                return CLEF_VERSION
+            case "account_list", _:
+                return [hex_of(key.signer.address) for key in self._of(client)]
+            case "account_signData", [str(content_type), str(address), str(data)]:
+                if content_type != CLIQUE_CONTENT_TYPE:
+                    raise _bad(
+                        f"content type {content_type!r} is not signed here; only {CLIQUE_CONTENT_TYPE}"
+                    )
+                header = _header(decode_with_or_without_seal, _hex(data))
+                return hex_of(await self._sign(client, address, header))
+            case "account_signData", _:
+                raise _bad("account_signData takes content type, address and data")
+            case _:
+                raise Refused(HTTPStatus.NOT_FOUND, -32601, f"the method {method!r} does not exist")
+
+    # --- the decision
+
+    async def _sign(self, client: str, name: str, header: Header) -> bytes:
+        digest = seal_hash(header)
+        fields = {
+            "client": client,
+            "key": name[:132],
+            "height": header.number,
+            "digest": hex_of(digest),
+        }
+        key = self._names.get(name.lower())
+        if key is None or client not in key.clients:
+            audit.warning("refused: not a key of this client", extra=fields)
+            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client} may use")
+        if CLIQUE_KIND not in key.kinds:
+            audit.warning("refused: the key does not sign this kind", extra=fields)
+            raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {CLIQUE_KIND}")
+        request = SigningRequest(
+            kind=CLIQUE_KIND, chain_id=key.chain_id, height=header.number, digest=digest, header=header
+        )
+        try:
+            signature = await key.signer.sign(request)
+        except (GuardRefusal, GuardLocked) as refusal:
+            audit.warning("refused by the guard", extra=fields)
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, -32000, str(refusal)) from refusal
+        except SigningError as error:
+            audit.warning("the key did not sign: %s", error, extra=fields)
+            raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, -32000, str(error)) from error
+        audit.info("signed", extra=fields)
+        return signature
+
+
+def _header(decode: Any, data: bytes) -> Header:
+    try:
+        header = decode(data)
+    except ChainError as error:
+        raise _bad(f"data is no Clique header: {error}") from error
+    assert isinstance(header, Header)
+    return header
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _bad(f"not a JSON object: {error}") from error
+
+
+def _hex(text: object) -> bytes:
+    try:
+        return bytes.fromhex(str(text).removeprefix("0x"))
+    except ValueError as error:
+        raise _bad("data is not hex") from error
+
+
+def _bad(text: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, -32602, text)
+
+
+def _json(value: object) -> Answer:
+    return Answer(HTTPStatus.OK, msgspec.json.encode(value), "application/json")

@@ -1,0 +1,161 @@
+"""What `phoenix signer serve` is told: where it listens, who may ask, which keys it holds and for whom.
+
+host = "10.0.0.5"
+port = 9000
+data_dir = "signer-data"              # the guard
+tls_certificate = "signer.pem"
+tls_key = "signer.key"
+tls_ca = "ca.pem"
+
+[clients]                             # name -> SHA-256 of the certificate (openssl x509 -fingerprint -sha256)
+core-1 = "AB:12:..."
+
+[[keys]]
+chain_id = 1337
+clients = ["core-1"]
+kinds = ["clique-header"]
+backend = "pkcs11"                    # and what belongs to it, as in a node's section [signing]
+pkcs11_module = "/usr/lib/softhsm/libsofthsm2.so"
+pkcs11_token = "signer"
+pkcs11_key = "sealer-1"
+pin_file = "pin"
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from node.config.settings import SigningSettings
+from node.primitives.errors import ConfigError
+
+FINGERPRINT_BYTES: Final = 32
+
+
+class _Key(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    chain_id: int
+    clients: list[str]
+    kinds: list[str] = msgspec.field(default_factory=lambda: ["clique-header"])
+    backend: Literal["keystore", "pkcs11"] = "keystore"
+    keystore: str | None = None
+    password_file: str | None = None
+    pkcs11_module: str | None = None
+    pkcs11_token: str | None = None
+    pkcs11_key: str | None = None
+    pin_file: str | None = None
+    pin_fd: int | None = None
+    timeout_s: float = 10.0
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: int = 9000
+    data_dir: str
+    tls_certificate: str
+    tls_key: str
+    tls_ca: str
+    clients: dict[str, str]
+    keys: list[_Key]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """One key and its policy."""
+
+    signing: SigningSettings
+    chain_id: int
+    clients: frozenset[str]
+    """Names of who may use it."""
+    kinds: frozenset[str]
+    """What may be signed with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """A remote signer."""
+
+    host: str
+    port: int
+    data_dir: Path
+    tls_certificate: Path
+    tls_key: Path
+    tls_ca: Path
+    clients: dict[bytes, str]
+    """SHA-256 of a client's certificate -> its name."""
+    keys: tuple[KeySettings, ...]
+
+
+def load_service_settings(path: Path) -> ServiceSettings:
+    """Read the file; paths in it are relative to it. ConfigError lists what is wrong."""
+    try:
+        parsed = msgspec.convert(tomllib.loads(path.read_text()), type=_File)
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from error
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    problems = list(_problems(parsed))
+    if problems:
+        raise ConfigError([f"{path}: {problem}" for problem in problems])
+    folder = path.absolute().parent
+    return ServiceSettings(
+        parsed.host,
+        parsed.port,
+        folder / parsed.data_dir,
+        folder / parsed.tls_certificate,
+        folder / parsed.tls_key,
+        folder / parsed.tls_ca,
+        {_fingerprint(text): name for name, text in parsed.clients.items()},
+        tuple(_key(key, folder) for key in parsed.keys),
+    )
+
+
+def _problems(parsed: _File) -> list[str]:
+    problems = [
+        f"clients.{name}: not a SHA-256 fingerprint in hex"
+        for name, text in parsed.clients.items()
+        if len(_fingerprint(text)) != FINGERPRINT_BYTES
+    ]
+    if not parsed.keys:
+        problems.append("no [[keys]]: there is nothing to sign with")
+    for number, key in enumerate(parsed.keys, start=1):
+        unknown = sorted(set(key.clients) - parsed.clients.keys())
+        problems += [f"keys[{number}]: client {name!r} is not in [clients]" for name in unknown]
+        wrong = sorted(set(key.kinds) - {"clique-header"})
+        problems += [f"keys[{number}]: kind {kind!r} is not known; there is clique-header" for kind in wrong]
+        needed = (
+            ("keystore",) if key.backend == "keystore" else ("pkcs11_module", "pkcs11_token", "pkcs11_key")
+        )
+        problems += [
+            f'keys[{number}]: {name} is missing; backend = "{key.backend}" needs it'
+            for name in needed
+            if getattr(key, name) is None
+        ]
+    return problems
+
+
+def _fingerprint(text: str) -> bytes:
+    """Empty when it is no hex."""
+    try:
+        return bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        return b""
+
+
+def _key(key: _Key, folder: Path) -> KeySettings:
+    def below(name: str | None) -> Path | None:
+        return None if name is None else folder / name
+
+    signing = SigningSettings(
+        backend=key.backend,
+        keystore=below(key.keystore),
+        password_file=below(key.password_file),
+        pkcs11_module=below(key.pkcs11_module),
+        pkcs11_token=key.pkcs11_token,
+        pkcs11_key=key.pkcs11_key,
+        pin_file=below(key.pin_file),
+        pin_fd=key.pin_fd,
+        timeout_s=key.timeout_s,
+    )
+    return KeySettings(signing, key.chain_id, frozenset(key.clients), frozenset(key.kinds))

@@ -1,0 +1,73 @@
+"""`phoenix signer serve` as its own process, and two of them racing for one guard."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from node.config.settings import SigningSettings
+from node.primitives.crypto import PrivateKey, recover_address
+from node.primitives.ids import hex_of
+from node.signing.keystore import store_key
+from node.signing.remote import open_remote
+from node.signing.signer import SigningRequest
+from tests.interop.ports import free_port
+from tests.signing.authority import Authority
+from tests.signing.test_service import request
+
+KEY = PrivateKey(b"\x11" * 32)
+
+
+@contextmanager
+def started(config: Path) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-m", "node", "signer", "serve", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # a failed test must not wait for ever; one that has ended minds it not
+
+
+def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, alice = authority.member("signer"), authority.member("alice")
+    (tmp_path / "password").write_text("pw")
+    (tmp_path / "password").chmod(0o600)
+    keystore = store_key(tmp_path / "keys", KEY, "pw", scrypt_n=1 << 4)
+    port, config = free_port(), tmp_path / "signer.toml"
+    config.write_text(
+        f'port = {port}\ndata_dir = "data"\ntls_certificate = "{server.certificate.name}"\n'
+        f'tls_key = "{server.key.name}"\ntls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
+        f'[[keys]]\nchain_id = 1337\nclients = ["alice"]\nkeystore = "keys/{keystore.path.name}"\n'
+        'password_file = "password"\n'
+    )
+    with started(config) as process:
+        assert process.stdout is not None
+        said = [next(line for line in process.stdout if "signer is running" in line)]
+        with started(config) as second:
+            refused, _ = second.communicate(timeout=60)
+        assert second.returncode == 3
+        assert "another process has it open" in refused
+        key = open_remote(
+            SigningSettings(
+                backend="remote",
+                remote_url=f"https://127.0.0.1:{port}",
+                remote_address=hex_of(KEY.address),
+                remote_certificate=alice.certificate,
+                remote_key=alice.key,
+                remote_ca=authority.path,
+            )
+        )
+        asked: SigningRequest = request(1)
+        assert recover_address(asked.digest, key.sign_digest(asked)) == KEY.address
+        key.close()
+        process.send_signal(signal.SIGTERM)
+        said += process.stdout.readlines()
+        process.wait(timeout=60)
+    assert process.returncode == 0
+    text = "".join(said)
+    assert "signed" in text
+    assert KEY.secret_bytes().hex() not in text
+    assert "alice" in text
