@@ -139,10 +139,11 @@ interface IMetering {
         returns (uint256 account);
     /// @notice Tenant: accept the account.
     function acceptAccount(uint256 account) external;
-    /// @notice Provider or tenant: no more usage from now on.
+    /// @notice Provider or tenant: no more usage from now on; earlier usage is still reported and owed.
     function closeAccount(uint256 account) external;
 
-    /// @notice Report batches. Windows of one meter of an account never overlap. Restricted to meters.
+    /// @notice Report batches. Windows of one meter of an account never overlap, and lie between the tenant's acceptance
+    /// and the closing of the account. Restricted to meters.
     /// @return first Id of the first batch; the others follow.
     function submitUsage(Usage[] calldata usages) external returns (uint256 first);
     /// @notice Report again what a ruling voided, for the same window. Restricted to meters.

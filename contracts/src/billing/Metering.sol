@@ -19,13 +19,19 @@ contract Metering is IMetering, IDisputeListener, AccessManagedUpgradeable, EIP7
         uint64[] versions;
     }
 
+    /// @dev When usage counts: from the tenant's word until somebody closes the account; zero is not yet.
+    struct Term {
+        uint64 acceptedAt;
+        uint64 closedAt;
+    }
+
     /// @custom:storage-location erc7201:phoenix.storage.Metering
     struct MeteringStorage {
         IDisputes disputes;
         mapping(bytes32 card => Card) cards;
         mapping(bytes32 card => mapping(uint32 version => mapping(bytes32 meter => Rate))) rates;
         mapping(uint256 id => Account) accounts;
-        mapping(uint256 id => bool) closed;
+        mapping(uint256 id => Term) terms;
         mapping(uint256 account => mapping(bytes32 meter => uint64)) windowEnds;
         mapping(uint256 id => Batch) batches;
         mapping(uint256 dispute => uint256) contested;
@@ -115,8 +121,9 @@ contract Metering is IMetering, IDisputeListener, AccessManagedUpgradeable, EIP7
         MeteringStorage storage $ = _storage();
         Account storage it = $.accounts[account];
         if (it.tenant != msg.sender) revert MeteringNotTenant(account, msg.sender);
-        if (it.open || $.closed[account]) revert MeteringAccountSettled(account);
+        if (it.open || $.terms[account].closedAt != 0) revert MeteringAccountSettled(account);
         it.open = true;
+        $.terms[account].acceptedAt = uint64(block.timestamp);
         emit AccountAccepted(account);
     }
 
@@ -126,9 +133,9 @@ contract Metering is IMetering, IDisputeListener, AccessManagedUpgradeable, EIP7
         Account storage it = $.accounts[account];
         bool party = msg.sender == it.provider || msg.sender == it.tenant;
         if (!party) revert MeteringNotParty(account, msg.sender);
-        if ($.closed[account]) revert MeteringAccountSettled(account);
+        if ($.terms[account].closedAt != 0) revert MeteringAccountSettled(account);
         it.open = false;
-        $.closed[account] = true;
+        $.terms[account].closedAt = uint64(block.timestamp);
         emit AccountClosed(account, msg.sender);
     }
 
@@ -291,8 +298,12 @@ contract Metering is IMetering, IDisputeListener, AccessManagedUpgradeable, EIP7
     /// @dev The window follows the last one, and one version of the card covers it.
     function _enterWindow(MeteringStorage storage $, Usage calldata usage) private returns (uint32 version) {
         Account storage it = $.accounts[usage.account];
-        if (!it.open) revert MeteringAccountNotOpen(usage.account);
+        Term storage term = $.terms[usage.account];
+        // What was used before the account was closed is still reported, and still owed.
+        bool after_ = term.closedAt != 0 && usage.to > term.closedAt;
+        if (term.acceptedAt == 0 || after_) revert MeteringAccountNotOpen(usage.account);
         uint64 earliest = $.windowEnds[usage.account][usage.meter];
+        if (earliest < term.acceptedAt) earliest = term.acceptedAt;
         if (usage.from < earliest || usage.from >= usage.to || usage.to > block.timestamp) {
             revert MeteringBadWindow(usage.from, usage.to, earliest);
         }

@@ -99,6 +99,7 @@ contract Compliance is ICompliance, AccessManagedUpgradeable, EIP712Upgradeable,
         if (statement.validFrom >= statement.validUntil || statement.validUntil <= block.timestamp) {
             revert ComplianceEmptyValidity(statement.validFrom, statement.validUntil);
         }
+        if (statement.validFrom > block.timestamp) revert ComplianceNotYetValid(statement.validFrom);
         if (signatories.length > SIGNATORIES_MAX) {
             revert ComplianceTooManySignatories(signatories.length, SIGNATORIES_MAX);
         }
@@ -206,8 +207,8 @@ contract Compliance is ICompliance, AccessManagedUpgradeable, EIP712Upgradeable,
         ComplianceStorage storage $ = _storage();
         bytes32 claim = _claim(subject, framework, control);
         Attestation storage it = $.attestations[$.current[claim]];
-        return it.status == AttestationStatus.Effective && it.statement.validFrom <= block.timestamp
-            && block.timestamp < it.statement.validUntil && $.blocking[claim] == 0;
+        return it.status == AttestationStatus.Effective && block.timestamp < it.statement.validUntil
+            && $.blocking[claim] == 0;
     }
 
     /// @inheritdoc ICompliance

@@ -36,7 +36,8 @@ interface ICompliance {
         bytes32 control;
         /// @notice Hash of the evidence.
         bytes32 evidence;
-        /// @notice Seconds since the Unix epoch; the first second of validity.
+        /// @notice Seconds since the Unix epoch; the first second of validity, never in the future: the newest
+        /// attestation of a control replaces the one before.
         uint64 validFrom;
         /// @notice Seconds since the Unix epoch; the first second after validity.
         uint64 validUntil;
@@ -91,6 +92,7 @@ interface ICompliance {
     error ComplianceUnknownFramework(bytes32 framework);
     error ComplianceControlExists(bytes32 framework, bytes32 control);
     error ComplianceEmptyValidity(uint64 validFrom, uint64 validUntil);
+    error ComplianceNotYetValid(uint64 validFrom);
     error ComplianceTooManySignatories(uint256 count, uint256 most);
     error ComplianceRequiredOutOfRange(uint8 required, uint256 signatories);
     error ComplianceBadSignatory(address signatory);

@@ -156,6 +156,8 @@ contract Provisioning is IProvisioning, Governed {
         Offer storage from = _operated(offer);
         if (!from.open) revert ProvisioningOfferClosed(offer);
         bytes32 site = from.site;
+        // The site may have changed hands since the offer.
+        if ($.regions.site(site).operator != msg.sender) revert ProvisioningNotSiteOperator(site, msg.sender);
         if (!$.regions.isActive(site)) revert ProvisioningSiteNotActive(site);
         bytes32 jurisdiction = $.regions.jurisdictionOf(site);
         uint64 deadline = uint64(block.timestamp) + ACTIVATION_SECONDS_MAX;

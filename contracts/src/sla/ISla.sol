@@ -139,7 +139,7 @@ interface ISla {
         returns (uint256 agreement);
     /// @notice Tenant: accept before window 0 begins.
     function accept(uint256 agreement) external;
-    /// @notice Either party: end it after the window that runs now.
+    /// @notice Tenant: end it after the window that runs now; provider: a whole block of windows later.
     function end(uint256 agreement) external;
     /// @notice Provider: announce maintenance; these windows are neither penalised nor rewarded.
     function announceMaintenance(uint256 agreement, uint32 first, uint32 count) external;

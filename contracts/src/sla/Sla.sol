@@ -107,11 +107,14 @@ contract Sla is ISla, IDisputeListener, AccessManagedUpgradeable, UUPSUpgradeabl
     /// @inheritdoc ISla
     function end(uint256 agreement) external {
         Agreement storage it = _active(agreement);
-        if (msg.sender != it.provider && msg.sender != it.tenant) revert SlaNotParty(agreement, msg.sender);
+        bool byProvider = msg.sender == it.provider;
+        if (!byProvider && msg.sender != it.tenant) revert SlaNotParty(agreement, msg.sender);
         uint256 last = 0;
         if (block.timestamp >= it.terms.startsAt) {
             last = (block.timestamp - it.terms.startsAt) / it.terms.windowSeconds + 1;
         }
+        // A provider that could leave at once would leave whenever an outage begins.
+        if (byProvider) last += it.terms.capWindows;
         if (last < it.endsBefore) it.endsBefore = uint32(last);
         it.status = AgreementStatus.Ended;
         emit AgreementEnded(agreement, it.endsBefore);

@@ -121,6 +121,21 @@ def test_windows_never_overlap_nor_reach_into_the_future_or_another_price(books:
     assert [books.metering.call.amountOf(each) for each in (before, after)] == [8, 10]
 
 
+def test_usage_before_the_closing_is_still_owed(books: Books) -> None:
+    chain = books.chain
+    account = books.account()
+    with chain.refusing("MeteringBadWindow"):
+        books.submit(account, 5, **{"from": chain.now - 10})
+    chain.warp(3600)
+    books.act(TENANT, books.metering, "closeAccount", account)
+    closed = chain.now - 2
+    with chain.refusing("MeteringAccountNotOpen"):
+        books.submit(account, 5, **{"from": closed - 10, "to": closed + 1})
+    batch = books.submit(account, 5, **{"from": closed - 10, "to": closed})
+    books.confirm(batch, PROVIDER, TENANT, AUDITOR)
+    assert status(books, batch) == CONFIRMED
+
+
 def test_only_meters_report(books: Books) -> None:
     account = books.account()
     books.chain.warp(3600)

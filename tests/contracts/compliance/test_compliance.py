@@ -115,6 +115,8 @@ def test_proposals_that_are_refused(compliance: Contract) -> None:
         compliance.send.propose(said | {"control": A515}, one, 1)
     with chain.refusing("ComplianceEmptyValidity"):
         compliance.send.propose(said | {"validUntil": said["validFrom"]}, one, 1)
+    with chain.refusing("ComplianceNotYetValid", validFrom=chain.now + 1):
+        compliance.send.propose(said | {"validFrom": chain.now + 1}, one, 1)
     with chain.refusing("ComplianceRequiredOutOfRange", required=0):
         compliance.send.propose(said, one, 0)
     with chain.refusing("ComplianceRequiredOutOfRange", required=2):

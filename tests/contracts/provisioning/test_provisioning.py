@@ -263,7 +263,10 @@ def test_a_pause_stops_growth_and_lets_go(cloud: Cloud) -> None:
 
 def test_a_site_that_changes_hands_is_offered_by_its_new_operator(cloud: Cloud) -> None:
     chain = cloud.chain
+    offer, waiting = cloud.offer(10), cloud.request(1)
     cloud.regions.tell("site", ["bytes32"], (SITE,), 1, TIER_CORE, 1, chain.account(STRANGER), 0)
+    with chain.refusing("ProvisioningNotSiteOperator", caller=chain.account(OPERATOR)):
+        cloud.act(OPERATOR, "allocate", [waiting], offer)
     with chain.refusing("ProvisioningNotSiteOperator"):
         cloud.offer(1)
     cloud.act(STRANGER, "offerCapacity", SITE, VCPU, 1)

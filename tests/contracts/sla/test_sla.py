@@ -233,8 +233,15 @@ def test_an_agreement_ends_after_the_window_that_runs(services: Services) -> Non
 
 
 def test_an_agreement_can_end_before_it_began(services: Services) -> None:
-    services.act(PROVIDER, "end", services.agreement)
+    services.act(TENANT, "end", services.agreement)
     assert services.sla.call.agreementOf(services.agreement)["endsBefore"] == 0
+
+
+def test_a_provider_cannot_leave_when_an_outage_begins(services: Services) -> None:
+    services.reach(1)
+    services.act(PROVIDER, "end", services.agreement)
+    assert services.sla.call.agreementOf(services.agreement)["endsBefore"] == 3 + 10
+    assert services.assessed(12, BAD, BAD, BAD) == (500, 0)
 
 
 VALUE = st.tuples(st.integers(890_000, 1_000_000), st.integers(500, 100_000))
