@@ -26,6 +26,7 @@ from devnet.manifest import Accounts, Network, NodePlan, Ports
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("alpha", "beta", "gamma", "delta")
 START_TIMEOUT_S = 60.0
+BATCH_MAX = 500
 
 
 def free_ports(count: int) -> int:
@@ -195,6 +196,12 @@ def log_of(node: NodeFiles, lines: int = 30) -> str:
     return "\n".join(node.log.read_text(errors="replace").splitlines()[-lines:]) if node.log.exists() else ""
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Announcements(threading.Thread):
     """Hears `newHeads` of one life of a node until it ends: what the node has announced, by block."""
 
@@ -202,6 +209,8 @@ class Announcements(threading.Thread):
         super().__init__(daemon=True)
         self.heads: list[tuple[int, str]] = []
         """(number, hash), in the order they came."""
+        self.late_s: list[float] = []
+        """Of each: seconds between its timestamp and hearing of it."""
         self._socket = socket.create_connection((HOST, node.rpc_port), timeout=10)
         self._text = ""
         self._websocket = WSConnection(ConnectionType.CLIENT)
@@ -230,12 +239,15 @@ class Announcements(threading.Thread):
         if message.get("method") == "eth_subscription":
             head = message["params"]["result"]
             self.heads.append((int(head["number"], 16), head["hash"]))
+            self.late_s.append(time.time() - int(head["timestamp"], 16))
 
 
 def results(client: RpcClient, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-    """Results of a batch; the first error is raised."""
-    answers = client.batch(requests)
-    for answer in answers:
-        if isinstance(answer, RpcError):
-            raise answer
-    return answers
+    """Results in order of the requests; the first error is raised."""
+    found: list[Any] = []
+    for place in range(0, len(requests), BATCH_MAX):
+        for answer in client.batch(requests[place : place + BATCH_MAX]):
+            if isinstance(answer, RpcError):
+                raise answer
+            found.append(answer)
+    return found

@@ -1,4 +1,4 @@
-"""A disk that is full or damaged: the node says which it is and stops with exit code 3; it guesses nothing."""
+"""A disk that is full or damaged: the node says which it is and stops with exit code 3; no guesses."""
 
 import random
 import resource

@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ class Member:
         client = RpcClient(self.node.rpc_url)
         if self.heads is not None:
             self._check(client, self.heads.heads)
-        self.traffic.read_nonces(client)
+        # The nonces are the sender's own: a head that lags behind the others' would lead to using one twice.
+        self.traffic.send_again(client)
         client.close()
         self.heads = Announcements(self.node)
         self._stop = threading.Event()
@@ -116,7 +118,7 @@ def settle(layout: Layout, members: list[Member]) -> Model:
         raws |= member.traffic.raws
     deadline = time.monotonic() + SETTLE_S
     while accepted - model.mined.keys():
-        assert time.monotonic() < deadline, f"never mined: {accepted - model.mined.keys()}"
+        assert time.monotonic() < deadline, _missing(accepted - model.mined.keys(), clients)
         time.sleep(0.5)
         follow(model, clients[0], _head(clients[0]) - SETTLED_BLOCKS, raws)
     at: list[tuple[str, list[Any]]] = [("eth_getBlockByNumber", [hex(model.number), False])]
@@ -127,6 +129,12 @@ def settle(layout: Layout, members: list[Member]) -> Model:
     for client in clients:
         client.close()
     return model
+
+
+def _missing(hashes: Iterable[str], clients: list[RpcClient]) -> str:
+    """What the nodes know of transactions that no block holds."""
+    asked = [("eth_getTransactionByHash", (each,)) for each in sorted(hashes)[:8]]
+    return f"never mined, by node: {[results(client, asked) for client in clients]}"
 
 
 def _head(client: RpcClient) -> int:

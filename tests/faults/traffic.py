@@ -44,6 +44,19 @@ class Traffic:
             wallet.read_nonce(client)
             assert wallet.nonce <= known or known == 0, "the node counts more than was ever sent"
 
+    def send_again(self, client: RpcClient) -> None:
+        """What the node has not answered for, in order: it may have it, or all nodes may, or nobody."""
+        for each, raw in self.raws.items():
+            if each in self.accepted:
+                continue
+            try:
+                client.call("eth_sendRawTransaction", "0x" + raw.hex())
+            except RpcError as error:
+                if not error.message.startswith(("already known", "nonce too low")):
+                    self.refused.append(error.message)
+            else:
+                self.accepted.add(each)
+
     def deploy(self, client: RpcClient) -> str:
         """Send the token's creation; its hash."""
         code = "0x" + TOKEN_CODE.removeprefix("0x") + SUPPLY.to_bytes(32, "big").hex()
