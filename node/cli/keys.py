@@ -5,6 +5,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import Final
 
+from node.cli import doctor
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 EXAMPLES: Final = """\
@@ -13,6 +14,7 @@ EXAMPLES: Final = """\
   phoenix keys import --keystore keys/ --secret-file key.hex   64 hex digits; asked for without the option
   phoenix keys list --keystore keys/
   phoenix keys test keys/UTC--2026-...                         does the password open it?
+  phoenix keys doctor --config node.toml                       what is unsafe?
 """
 LIGHT_SCRYPT_N: Final = 1 << 12
 
@@ -41,6 +43,8 @@ def add_to(commands: Commands) -> None:
     tested.add_argument("--password-file", type=Path, help="first line is the password (default: ask)")
     add_json_flag(tested)
     tested.set_defaults(run=test_key)
+
+    doctor.add_to(actions)
 
 
 def new_key(args: argparse.Namespace) -> None:
