@@ -1,0 +1,96 @@
+"""The four validators of `make devnet` on free ports: brought up, hurt in every way, healed, judged, loaded.
+
+Every step is the command that an operator types, in a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.live import ROOT, free_ports
+
+pytestmark = pytest.mark.long
+
+Devnet = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live") / "net"
+
+
+@pytest.fixture(scope="module")
+def devnet(home: Path) -> Iterator[Devnet]:
+    """A command on a network that runs; it is gone at the end."""
+
+    def command(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "devnet", "--home", str(home), *words]
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=400)
+        assert done.returncode == code, (
+            f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    first = free_ports(12)
+    ports = [f"--rpc-port={first}", f"--p2p-port={first + 4}", f"--metrics-port={first + 8}"]
+    try:
+        command("up", *ports)
+        yield command
+    finally:
+        command("down", "--clean")
+
+
+def findings(devnet: Devnet) -> dict[str, bool]:
+    """What `check` finds, by its name."""
+    rows: list[dict[str, Any]] = json.loads(devnet("check", "--json").stdout)
+    return {row["what"]: row["holds"] for row in rows}
+
+
+def states(devnet: Devnet, code: int = 0) -> list[str]:
+    """STATE of each node in `status`."""
+    return [line.split()[2] for line in devnet("status", code=code).stdout.splitlines()[1:]]
+
+
+def test_up_a_second_time_proves_it_again(devnet: Devnet) -> None:
+    assert "alpha  already" in devnet("up").stdout
+    assert states(devnet) == ["running"] * 4
+
+
+@pytest.mark.parametrize(
+    ("action", "nodes", "meanwhile"),
+    [
+        ("kill", ["beta"], "stopped"),
+        ("stop", ["gamma"], "paused"),
+        ("restart", ["delta"], "running"),
+        ("partition", ["alpha"], "running"),
+        ("partition", ["alpha", "beta"], "running"),
+        ("kill", ["alpha", "beta", "gamma", "delta"], "stopped"),
+    ],
+)
+def test_a_hurt_network_heals(devnet: Devnet, action: str, nodes: list[str], meanwhile: str) -> None:
+    devnet("perturb", action, *nodes)
+    hurt = 4 if meanwhile == "running" else len(nodes)
+    assert states(devnet, code=int(meanwhile != "running")).count(meanwhile) == hurt
+    if meanwhile != "running" and len(nodes) == 1:
+        # Three of four go on.
+        devnet("load", "--rate", "8", "--seconds", "4")
+    devnet("heal")
+    devnet("load", "--rate", "10", "--seconds", "12")
+    assert all(findings(devnet).values())
+
+
+def test_load_is_mined(devnet: Devnet) -> None:
+    summary = json.loads(devnet("load", "--rate", "40", "--seconds", "10", "--json").stdout)
+    assert (summary["refused"], summary["missing"], summary["mined"]) == (0, 0, 400)
+
+
+def test_down_and_up_again_goes_on_with_the_same_chain(devnet: Devnet) -> None:
+    devnet("down")
+    assert states(devnet, code=1) == ["stopped"] * 4
+    assert "again, on its own data" in devnet("up").stdout
+    assert all(findings(devnet).values())
