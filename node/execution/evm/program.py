@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
 from node.execution.evm import halts, messages, operations
-from node.execution.evm.blocks import basic_block, jump_destinations
+from node.execution.evm.blocks import basic_block, is_destination, jump_destinations
 from node.execution.evm.halts import InvalidJump
 from node.execution.evm.interpret import interpret
 from node.execution.evm.opcodes import Kind, Opcode, instruction_set
@@ -27,10 +27,14 @@ HOT_RUNS: Final = 192
 """Runs after which a block is compiled."""
 CACHE_BYTES_MAX: Final = 128 << 20
 """Memory for programs of one fork."""
-DESTINATION_BYTES: Final = 100
+INIT_CODES_MAX: Final = 64
+"""Pieces of init code kept apart from deployed code, so that creations cannot push contracts out."""
+INIT_CODE_BYTES_KEPT: Final = 49_152
+INIT_PROGRAM_BYTES_MAX: Final = 1 << 20
+"""Begun anew when it has grown beyond this."""
 COLD_BLOCK_BYTES: Final = 400
 COMPILED_BYTES_PER_CHARACTER: Final = 6
-"""What a jump destination, a block that was reached, and a character of generated source take, roughly."""
+"""What a block that was reached and a character of generated source take, roughly."""
 
 _NAMES: Final[dict[str, Any]] = {
     "M": operations.WORD_MASK,
@@ -81,7 +85,7 @@ class _JumpTable(dict[int, "Step"]):
         self._program = program
 
     def __missing__(self, pc: int) -> "Step":
-        if pc not in self._program.destinations:
+        if not is_destination(self._program.destinations, pc):
             raise InvalidJump
         step = self[pc] = self._program.block_at(pc)
         return step
@@ -107,20 +111,19 @@ class Program:
         self.padded = code + bytes(33)
         """A PUSH at the very end reads zeros, and running off the end meets STOP."""
         self.cache = cache
-        self.size = 2 * len(code)
+        self.size = 3 * len(code)
         """Bytes of memory it takes, roughly."""
         self.operations = interpreter_of(cache.fork)
         self._opcodes = instruction_set(cache.fork)
-        self._destinations: frozenset[int] | None = None
+        self._destinations: bytes | None = None
         self.jumps = _JumpTable(self)
         self._names: dict[str, Any] = {"__builtins__": _NAMES, "JUMPS": self.jumps}
 
     @property
-    def destinations(self) -> frozenset[int]:
-        """Valid jump targets, found at the first jump."""
+    def destinations(self) -> bytes:
+        """Where jumps may go (`is_destination`), found at the first jump."""
         if self._destinations is None:
             self._destinations = jump_destinations(self.code)
-            self.cache.grow(self, DESTINATION_BYTES * len(self._destinations))
         return self._destinations
 
     @property
@@ -171,6 +174,7 @@ class ProgramCache:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._programs: OrderedDict[Hash32, Program] = OrderedDict()
+        self._init: OrderedDict[bytes, Program] = OrderedDict()
         self._hashes: dict[int, Hash32] = {}
         """Where a cached program lies, by its identity: others may grow as they like."""
         self._lock = Lock()
@@ -184,8 +188,19 @@ class ProgramCache:
         return self._bytes
 
     def once(self, init_code: bytes) -> Program:
-        """A program that runs once: init code is not worth a place."""
-        return Program(init_code, self)
+        """The program of init code; factories send the same again and again."""
+        with self._lock:
+            program = self._init.get(init_code)
+            if program is not None and program.size <= INIT_PROGRAM_BYTES_MAX:
+                self._init.move_to_end(init_code)
+                return program
+        program = Program(init_code, self)
+        if len(init_code) <= INIT_CODE_BYTES_KEPT:
+            with self._lock:
+                self._init[init_code] = program
+                if len(self._init) > INIT_CODES_MAX:
+                    self._init.popitem(last=False)
+        return program
 
     def get(self, code_hash: Hash32, load: Callable[[Hash32], bytes]) -> Program:
         """The program of deployed code, translated at most once while it stays cached."""

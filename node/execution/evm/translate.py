@@ -13,7 +13,7 @@ left (GAS, SSTORE) are given back what later instructions of the block were char
 from collections.abc import Mapping
 from typing import Any, Final
 
-from node.execution.evm.blocks import STACK_ITEMS_MAX, BasicBlock, Instruction
+from node.execution.evm.blocks import STACK_ITEMS_MAX, BasicBlock, Instruction, is_destination
 from node.execution.evm.opcodes import Kind, Opcode
 
 _OPERANDS: Final = "abcdefg"
@@ -147,7 +147,7 @@ class _BlockWriter:
 
 
 def function_of_block(
-    block: BasicBlock, destinations: frozenset[int], folding: Mapping[str, Any]
+    block: BasicBlock, destinations: bytes, folding: Mapping[str, Any]
 ) -> tuple[str, set[int]]:
     """Source of the block's function `b<start>`, and the starts of the blocks it names."""
     writer = _BlockWriter(folding)
@@ -192,13 +192,13 @@ def _leave(
     opcode: Opcode,
     operands: dict[str, _Symbol],
     following: int,
-    destinations: frozenset[int],
+    destinations: bytes,
     named: set[int],
 ) -> str:
     text = opcode.text
     if opcode.name in ("JUMP", "JUMPI") and operands["a"].known:
         target = int(operands["a"], 16)
-        if target in destinations:
+        if is_destination(destinations, target):
             named.add(target)
             text = text.replace("JUMPS[{a}]", f"b{target}")
         else:

@@ -32,25 +32,19 @@ def test_slice_with_every_block_compiled_at_once(file, fork, record_property, mo
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("folder", "fork"),
-    folders(
-        "London",
-        "Berlin",
-        "Istanbul",
-        "Cancun",
-        "Shanghai",
-        "ConstantinopleFix",
-        "Constantinople",
-        "Byzantium",
-    ),
-)
-def test_every_result(folder, fork, record_property):
+@pytest.mark.parametrize(("folder", "fork"), folders("London"))
+def test_every_london_result(folder, fork, record_property):
     hold_folder(folder, fork, record_property, fast())
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("folder", "fork"), folders("Cancun", "Shanghai", "Berlin", "Istanbul"))
+def test_every_quick_result_of_other_forks(folder, fork, record_property):
+    hold_folder(folder, fork, record_property, fast(), skip=SLOW)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(("folder", "fork"), folders("London"))
-def test_every_result_with_every_block_compiled_at_once(folder, fork, record_property, monkeypatch):
+def test_every_quick_result_with_every_block_compiled_at_once(folder, fork, record_property, monkeypatch):
     monkeypatch.setattr(program, "HOT_RUNS", 0)
     hold_folder(folder, fork, record_property, fast(), skip=SLOW)
