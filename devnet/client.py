@@ -12,6 +12,9 @@ TIMEOUT_S: Final = 10.0
 FANOUT_MAX: Final = 16
 """Nodes asked at the same time."""
 
+BATCH_REQUESTS_MAX: Final = 250
+"""Requests sent together; nodes refuse more than their rpc.batch_items_max."""
+
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
@@ -55,8 +58,12 @@ class RpcClient:
 
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any | RpcError]:
         """Results in order of the requests, an RpcError in place of a result that is one."""
-        if not requests:
-            return []
+        answers: list[Any | RpcError] = []
+        for first in range(0, len(requests), BATCH_REQUESTS_MAX):
+            answers += self._batch(requests[first : first + BATCH_REQUESTS_MAX])
+        return answers
+
+    def _batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any | RpcError]:
         payload = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             for number, (method, params) in enumerate(requests)

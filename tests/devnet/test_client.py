@@ -82,6 +82,19 @@ def test_a_batch_is_answered_in_order_whatever_the_order_of_the_replies(
     assert client.batch([]) == []
 
 
+def test_a_long_batch_goes_in_pieces_that_nodes_take(server: Server, client: RpcClient) -> None:
+    sizes: list[int] = []
+
+    def reply(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        sizes.append(len(requests))
+        return [{"id": each["id"], "result": each["params"]} for each in requests]
+
+    server.reply = reply
+    answers = client.batch([("m", (number,)) for number in range(600)])
+    assert answers == [[number] for number in range(600)]
+    assert sizes == [250, 250, 100]
+
+
 def test_a_batch_without_one_of_its_answers_is_an_error_in_its_place(
     server: Server, client: RpcClient
 ) -> None:
