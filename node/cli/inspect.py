@@ -21,6 +21,7 @@ EXAMPLES: Final = """\
   phoenix inspect --data-dir data/ --json
   phoenix inspect --data-dir data/ --count        also count rows, which reads the whole database
   phoenix inspect --data-dir data/ --audit        also check that all of the state holds together
+  phoenix inspect code 0x70.. --data-dir data/    print the Python that a contract is translated into
 """
 TABLES: Final = {
     b"h": "headers", b"b": "bodies", b"r": "receipts", b"c": "canonical blocks", b"x": "transactions",
@@ -33,6 +34,8 @@ def add_to(commands: Commands) -> None:
     """The command's line."""
     text = "Show head, genesis, signers and signatures of a stopped node's database; nothing is changed."
     parser = add_command(commands, "inspect", text, EXAMPLES)
+    parser.add_argument("what", nargs="?", choices=["code"], help="code: one contract, as it is executed")
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="the contract")
     parser.add_argument("--data-dir", type=Path, required=True, help="the node's data directory")
     parser.add_argument("--count", action="store_true", help="count the rows of each table")
     parser.add_argument(
@@ -44,10 +47,13 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Open the database and print what it holds."""
+    from node.cli.inspect_code import describe_code, parse_address
     from node.config.data_dir import database_path, guard_path
     from node.config.settings import StorageSettings
     from node.state.audit import audit
     from node.storage.leveldb import LevelDB
+
+    address = parse_address(args.address or "nothing") if args.what == "code" else None
 
     path = database_path(args.data_dir)
     if not path.is_dir() or not any(path.iterdir()):
@@ -55,6 +61,9 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError([f"no database in {args.data_dir}; `phoenix init` makes one"])
     kv = LevelDB.open(path, StorageSettings())
     try:
+        if address is not None:
+            _show_code(describe_code(kv, address), as_json=args.json)
+            return
         result = describe(kv)
         if args.count:
             result["rows"] = [{"count": count, "table": table} for table, count in count_rows(kv).items()]
@@ -65,6 +74,15 @@ def run(args: argparse.Namespace) -> None:
         kv.close()
     result["last_signed"] = _last_signed(guard_path(args.data_dir), result["chain_id"], result["signers"])
     show(result, as_json=args.json)
+
+
+def _show_code(result: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        show(result, as_json=True)
+        return
+    source = result.pop("python")
+    print("\n".join(f"# {name.replace('_', ' ')}: {value}" for name, value in result.items()))
+    print(source)
 
 
 def describe(kv: "Reader") -> dict[str, Any]:

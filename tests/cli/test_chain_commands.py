@@ -88,6 +88,28 @@ def test_inspect_audits_the_state(genesis: Path, tmp_path: Path, capsys: Capture
     assert "the account trie has 10 leaves, and there are 9 rows" in capsys.readouterr().err
 
 
+def test_inspect_prints_the_python_of_a_contract(genesis: Path, tmp_path: Path, capsys: Capture) -> None:
+    contract, nobody = "0x" + "70" * 20, "0x" + "71" * 20
+    stated = json.loads(genesis.read_text())
+    stated["alloc"][contract] = {"balance": "0x0", "code": "0x600160020160005500"}
+    genesis.write_text(json.dumps(stated))
+    data = tmp_path / "data"
+    init(genesis, data)
+    capsys.readouterr()
+    assert inspect(data, "code", contract) == 0
+    seen = result(capsys)
+    assert (seen["fork"], seen["code_bytes"], seen["address"]) == ("London", 9, contract)
+    assert "sstore_london(F,0x0,0x3,0)" in seen["python"]
+    assert main(["inspect", "code", contract, "--data-dir", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert "# fork: London\n" in printed
+    compile(printed, "listing", "exec")
+    assert inspect(data, "code", nobody) == 2
+    assert f"no contract at {nobody}" in capsys.readouterr().err
+    assert inspect(data, "code", "0x70") == 2
+    assert inspect(data, "code") == 2
+
+
 def test_inspect_of_nothing_makes_nothing(tmp_path: Path, capsys: Capture) -> None:
     assert inspect(tmp_path / "data") == 2
     assert "`phoenix init` makes one" in capsys.readouterr().err
