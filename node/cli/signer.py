@@ -20,6 +20,7 @@ EXAMPLES: Final = """\
   phoenix signer guard export --data-dir data/ > guard.json
   phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
   phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
+  phoenix signer guard unlock --data-dir data/ --nothing-was-signed-since
 
 The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two processes that
 sign with one key contradict each other sooner or later.
@@ -53,6 +54,29 @@ def add_to(commands: Commands) -> None:
     imported.add_argument("--margin", type=int, help="blocks that others must make first (default: 256)")
     add_json_flag(imported)
     imported.set_defaults(run=import_document)
+
+    unlocked = add_command(actions, "unlock", "Let an imported guard sign at once.", EXAMPLES)
+    unlocked.add_argument("--data-dir", type=Path, required=True)
+    unlocked.add_argument(
+        "--nothing-was-signed-since", action="store_true", help="the key signed nothing after the export"
+    )
+    add_json_flag(unlocked)
+    unlocked.set_defaults(run=unlock)
+
+
+def unlock(args: argparse.Namespace) -> None:
+    """Remove the locks of an import; ConfigError without the flag that says why that is safe."""
+    from node.primitives.errors import ConfigError
+    from node.primitives.ids import hex_of
+    from node.signing.guard_exchange import unlock_guard
+
+    if not args.nothing_was_signed_since:
+        flag = "--nothing-was-signed-since"
+        raise ConfigError([f"what was signed after the export is not known here; {flag} says it was nothing"])
+    with _guard_of(args.data_dir) as kv:
+        owners = unlock_guard(kv)
+    unlocked = [{"address": hex_of(address), "chain": chain_id} for address, chain_id in owners]
+    show({"unlocked": unlocked}, as_json=args.json)
 
 
 def serve(args: argparse.Namespace) -> None:

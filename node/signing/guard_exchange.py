@@ -9,6 +9,7 @@ in it, so every key that is imported is locked (`guard_rows.RestoreLock`) until 
 margin: choose one greater than the number of blocks that the key may have signed since.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +20,7 @@ from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, Hash32, hex_of
 from node.signing.guard_rows import RestoreLock, SignRecord, decode_record, encode_lock, encode_record
 from node.storage.kv import Batch, KeyValue, Reader
-from node.storage.schema import SIGN_RECORDS_PREFIX, sign_lock_key, sign_record_key
+from node.storage.schema import SIGN_LOCKS_PREFIX, SIGN_RECORDS_PREFIX, sign_lock_key, sign_record_key
 
 FORMAT: Final = "phoenix-signing-guard"
 VERSION: Final = 1
@@ -27,6 +28,8 @@ HEIGHT_MAX: Final = (1 << 63) - 1
 KIND_CHARACTERS_MAX: Final = 64
 MARGIN_BLOCKS: Final = 256
 """Unless the operator says otherwise."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,22 @@ def import_guard(kv: KeyValue, document: bytes, margin: int = MARGIN_BLOCKS) -> 
         batch.put(sign_lock_key(address, chain_id), encode_lock(RestoreLock(mark, margin)))
     kv.write(batch, sync=True)
     return tuple(imported)
+
+
+def unlock_guard(kv: KeyValue) -> tuple[tuple[Address, int], ...]:
+    """Remove every lock; gives whose (address, chain id) there were. Only for who knows that the backup is
+    the last word of the key: each removal is logged."""
+    batch = Batch()
+    owners = []
+    for key, _ in kv.iterate(SIGN_LOCKS_PREFIX, bytes([SIGN_LOCKS_PREFIX[0] + 1])):
+        batch.delete(key)
+        owners.append((Address(key[1:21]), int.from_bytes(key[21:29], "big")))
+    kv.write(batch, sync=True)
+    for address, chain_id in owners:
+        log.warning(
+            "the operator unlocked a restored guard", extra={"signer": hex_of(address), "chain_id": chain_id}
+        )
+    return tuple(owners)
 
 
 def merge(one: SignRecord, other: SignRecord) -> SignRecord:

@@ -168,6 +168,9 @@ def sign_rules_key(address: Address, chain_id: int) -> bytes:
     return b"R" + address + chain_id.to_bytes(8, "big")
 
 
+SIGN_LOCKS_PREFIX: Final = b"L"
+
+
 def sign_lock_key(address: Address, chain_id: int) -> bytes:
     """L: up to where a guard that was restored from a backup signs nothing."""
     return b"L" + address + chain_id.to_bytes(8, "big")

@@ -13,7 +13,13 @@ from node.config.settings import StorageSettings
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.errors import ConfigError
 from node.signing.guard import GuardedSigner, GuardLocked, GuardRefusal
-from node.signing.guard_exchange import export_guard, import_guard, merge, read_records
+from node.signing.guard_exchange import (
+    export_guard,
+    import_guard,
+    merge,
+    read_records,
+    unlock_guard,
+)
 from node.signing.guard_rows import GuardRule, SignRecord
 from node.signing.signer import LocalKey, SigningRequest
 from node.storage.leveldb import LevelDB
@@ -127,7 +133,7 @@ def test_what_is_no_guard_data_is_said_to_be_none(document: bytes) -> None:
 
 
 def test_the_commands_move_a_guard_from_one_directory_to_another(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     old, new, file = tmp_path / "old", tmp_path / "new", tmp_path / "guard.json"
     assert main(["signer", "guard", "export", "--data-dir", str(old)]) == 2
@@ -144,3 +150,19 @@ def test_the_commands_move_a_guard_from_one_directory_to_another(
     assert merged["locked_for_blocks"] == 256
     assert main(["signer", "guard", "export", "--data-dir", str(new)]) == 0
     assert json.loads(capsys.readouterr().out)["records"][0]["signature"] == "0x" + signature.hex()
+    command = ["signer", "guard", "unlock", "--data-dir", str(new), "--json"]
+    assert main(command) == 2
+    assert "--nothing-was-signed-since" in capsys.readouterr().err
+    assert main([*command, "--nothing-was-signed-since"]) == 0
+    unlocked = [{"address": "0x" + KEY.address.hex(), "chain": CHAIN}]
+    assert json.loads(capsys.readouterr().out) == {"unlocked": unlocked}
+    assert "the operator unlocked a restored guard" in caplog.messages
+
+
+async def test_an_unlocked_guard_still_refuses_what_the_backup_knows() -> None:
+    kv = MemoryKV()
+    import_guard(kv, await backup(100))
+    unlock_guard(kv)
+    with pytest.raises(GuardRefusal):
+        await signer_over(kv).sign(request(100, B))
+    await signer_over(kv).sign(request(101, B))

@@ -5,7 +5,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -151,6 +151,24 @@ async def test_the_signer_has_a_guard_of_its_own_and_repeats_what_it_gave(world:
     async with running(world):
         with pytest.raises(SigningError, match="already signed"):
             await ask(world.remote(world.alice), conflicting)
+
+
+async def test_of_nodes_that_race_with_one_key_one_gets_the_height(world: World) -> None:
+    given: list[Hash32] = []
+    async with running(world):
+
+        async def race(number: int) -> None:
+            header = replace(header_at(5), timestamp=number)
+            asked = replace(request(5), header=header, digest=seal_hash(header))
+            key = world.remote(world.alice, ("web3signer", "clef")[number % 2])
+            with suppress(SigningError):
+                assert recover_address(asked.digest, await ask(key, asked)) == KEY.address
+                given.append(asked.digest)
+
+        async with trio.open_nursery() as racers:
+            for number in range(8):
+                racers.start_soon(race, number)
+    assert len(given) == 1
 
 
 async def test_the_node_connects_again_when_the_signer_was_restarted(world: World) -> None:
