@@ -288,6 +288,11 @@ async def _observe(
             "audited_blocks", "Blocks executed a second time.", lambda: auditor.statistics.audited
         )
         ready.append(lambda: auditor.problem)
+    signer = node.signer
+    if signer is not None:
+        metrics.read_at_scrape(
+            "guard_refusals", "Signatures that our guard refused.", lambda: signer.refusals
+        )
     if driver is not None:
         metrics.read_at_scrape(
             "sealed_blocks", "Blocks sealed by this node.", lambda: driver.health.sealed_blocks

@@ -163,6 +163,8 @@ class GuardedSigner:
                 extra={"signer": hex_of(key.address), "chain_id": chain_id, "rule": rule},
             )
         self._one_at_a_time = trio.CapacityLimiter(1)
+        self.refusals = 0
+        """How often the guard said no since the start of the process, for a metric."""
 
     @property
     def address(self) -> Address:
@@ -181,10 +183,14 @@ class GuardedSigner:
     def _sign(self, request: SigningRequest) -> bytes:
         _check_request(request, self._chain_id, self._rule)
         last = self._guard.last(request.kind)
-        again = recorded_signature(last, request, self._rule)
-        if again is not None:
-            return again
-        self._check_lock(request)
+        try:
+            again = recorded_signature(last, request, self._rule)
+            if again is not None:
+                return again
+            self._check_lock(request)
+        except (GuardRefusal, GuardLocked):
+            self.refusals += 1
+            raise
         signature = self._key.sign_digest(request)
         self._check_signature(request.digest, signature)
         self._guard.record(request.kind, _record_of(request, signature, last))

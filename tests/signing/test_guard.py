@@ -78,6 +78,7 @@ async def test_lower_or_different_is_refused_with_the_numbers(height, round_numb
     with pytest.raises(GuardRefusal, match=f"height {height}, round {round_number}.*height 5, round 1"):
         await signer.sign(request(height, digest, round_number))
     assert await signer.sign(request(5, A, 1)) == first
+    assert signer.refusals == 1
 
 
 async def test_higher_rounds_and_heights_are_signed() -> None:
