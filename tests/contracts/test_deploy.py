@@ -1,10 +1,12 @@
 """Deployment: complete, resumable after a crash at any step, and the deployer is nobody afterwards."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from contracts.artifacts import load
+from contracts.build import SOURCES
 from contracts.deploy import DeployFailed, deploy, refuse_old_evm
 from contracts.registry import OtherChain, Registry, open_registry
 from contracts.suite import ACCOUNT_INGRESS, CALLERS, NODE_INGRESS, Role
@@ -113,6 +115,25 @@ def test_the_doors_of_genesis_are_opened_to_the_rules() -> None:
     assert suite["NodeIngress"].call.getContractAddress(rules) == suite["NodeRules"].address
     assert suite["AccountIngress"].call.getContractAddress(rules) == suite["AccountRules"].address
     assert suite["NodeIngress"].call.authority() == suite["AccessManager"].address
+
+
+def test_every_restricted_function_has_a_holder_or_is_the_boards() -> None:
+    """A new `restricted` function must be thought of: whose is it?"""
+    boards = {
+        "Billing": set(), "Metering": set(), "AuditLog": set(), "Compliance": {"annul"}, "Residency": set(),
+        "Board": set(), "Disputes": set(), "Validators": {"add", "remove", "replace"}, "AccessPolicy": set(),
+        "TrustedIssuers": set(), "Organisations": {"setIngresses"}, "Provenance": set(),
+        "Provisioning": set(),
+        "ContractNames": {"setAddress"}, "RegionRegistry": set(), "Sla": set(), "SettlementToken": set(),
+    }  # fmt: skip
+    found = {}
+    for path in SOURCES.rglob("*.sol"):
+        names = set(re.findall(r"function (\w+)\([^{;]*?\brestricted\b", path.read_text()))
+        names -= {"_authorizeUpgrade"}
+        if names and path.stem != "Governed":
+            held = {each for functions in CALLERS.get(path.stem, {}).values() for each in functions}
+            found[path.stem] = names - held
+    assert found == boards
 
 
 @pytest.mark.parametrize("contract", sorted(CALLERS))
