@@ -41,10 +41,8 @@ def delays(node: NodeFiles) -> dict[str, float]:
 def phase(layout: Layout, seconds: float, rate: float, calls: int, first_nonce: int = 0) -> None:
     """Measure for some seconds under some load, and print."""
     (node,) = layout.nodes
-    before, head = delays(node), _head(node)
-    network, load = layout.network, []
+    head, network, load = _head(node), layout.network, []
     about = {"p2p_port": 0, "rpc_port": node.rpc_port, "metrics_port": 0, "enode": ""}
-    prober = flood.start(flood.probe, node=about, seconds=seconds)
     if rate:
         load.append(
             flood.start(
@@ -56,9 +54,11 @@ def phase(layout: Layout, seconds: float, rate: float, calls: int, first_nonce: 
         load.append(
             flood.start(flood.call, url=node.rpc_url, gas=CALL_GAS, connections=calls, seconds=seconds)
         )
-    seen = flood.ended(prober)
-    outcomes = [flood.ended(each) for each in load]
+    # Last: the others sign for seconds before they begin.
+    before = delays(node)
+    seen = flood.ended(flood.start(flood.probe, node=about, seconds=seconds))
     after = delays(node)
+    outcomes = [flood.ended(each) for each in load]
     ticks = {bound: after[bound] - before[bound] for bound in after}
     worst = next(bound for bound, count in ticks.items() if count == ticks["+Inf"])
     most = next(bound for bound, count in ticks.items() if count >= 0.99 * ticks["+Inf"])

@@ -26,7 +26,9 @@ from devnet.manifest import Accounts, Network, NodePlan, Ports
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("alpha", "beta", "gamma", "delta")
 START_TIMEOUT_S = 60.0
-BATCH_MAX = 500
+BATCH_MAX = 200
+PATIENCE_S = 60.0
+"""For one answer: a machine may be busy with much else."""
 
 
 def free_ports(count: int) -> int:
@@ -137,7 +139,7 @@ def end_all() -> None:
 
 def ask(node: NodeFiles, method: str, *params: Any) -> Any:
     """One request over a connection of its own."""
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, PATIENCE_S)
     try:
         return client.call(method, *params)
     finally:

@@ -15,7 +15,7 @@ from devnet.client import RpcClient
 from devnet.keys import sealing_key
 from devnet.layout import Layout, NodeFiles
 from node.primitives.ids import hex_of
-from tests.faults.live import ROOT, Announcements, Life, results
+from tests.faults.live import PATIENCE_S, ROOT, Announcements, Life, results
 from tests.faults.model import Model
 from tests.faults.traffic import Traffic
 
@@ -48,7 +48,7 @@ class Ordeal:
         """The first life: deploys the token, ends cleanly."""
         life = self._start(self.node)
         life.wait_answering()
-        client = RpcClient(self.node.rpc_url)
+        client = RpcClient(self.node.rpc_url, PATIENCE_S)
         created = self._traffic.deploy(client)
         _wait(lambda: client.call("eth_getTransactionReceipt", created) is not None, SETTLE_S)
         self._traffic.token = client.call("eth_getTransactionReceipt", created)["contractAddress"]
@@ -81,7 +81,7 @@ class Ordeal:
         time.sleep(LIFE_S)
         stop.set()
         worker.join()
-        client = RpcClient(self.node.rpc_url)
+        client = RpcClient(self.node.rpc_url, PATIENCE_S)
         _wait(lambda: not self._unmined(client), SETTLE_S)
         client.close()
         life.stop()
@@ -104,7 +104,7 @@ class Ordeal:
     def _rise(self, life: Life) -> Announcements:
         life.wait_answering()
         heads = Announcements(self.node)
-        client = RpcClient(self.node.rpc_url)
+        client = RpcClient(self.node.rpc_url, PATIENCE_S)
         self._check(client)
         client.close()
         return heads

@@ -12,7 +12,7 @@ import pytest
 
 from devnet.client import RpcClient
 from devnet.layout import Layout
-from tests.faults.live import Announcements, log_of, make_network, results, start
+from tests.faults.live import PATIENCE_S, Announcements, log_of, make_network, results, start
 from tests.faults.traffic import Traffic
 
 STORAGE_FAULT = 3
@@ -51,7 +51,7 @@ def work_until_it_ends(layout: Layout, traffic: Traffic, fill: Path | None = Non
     life = start(node, **options)
     life.wait_answering()
     heads = Announcements(node)
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, PATIENCE_S)
     traffic.read_nonces(client)
     client.close()
     if fill is not None:
@@ -85,7 +85,7 @@ def verify_nothing_lost(layout: Layout, traffic: Traffic) -> None:
     (node,) = layout.nodes
     life = start(node)
     life.wait_answering()
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, PATIENCE_S)
     heard = sorted(traffic.heard.items())
     assert heard, "the node announced nothing before it stopped"
     blocks = results(client, [("eth_getBlockByNumber", (hex(number), False)) for number, _ in heard])

@@ -9,6 +9,7 @@ from pathlib import Path
 from devnet.client import RpcClient, RpcError, Unreachable
 from devnet.layout import Layout, NodeFiles
 from devnet.wallet import GWEI, Fees, Signed, Wallet
+from tests.faults.live import PATIENCE_S
 from tests.faults.model import TRANSFER
 
 FEES = Fees(base=100 * GWEI, tip=GWEI)
@@ -67,7 +68,7 @@ class Traffic:
 
     def flow(self, stop: threading.Event, pause_s: float) -> None:
         """Send small batches until told to stop, or until the node is gone."""
-        client = RpcClient(self._node.rpc_url)
+        client = RpcClient(self._node.rpc_url, PATIENCE_S)
         try:
             while not stop.is_set():
                 self._send(client, [self._next() for _ in range(self._rng.randint(1, 8))])
