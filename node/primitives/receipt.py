@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from node.primitives import rlp
@@ -10,6 +11,8 @@ from node.primitives.ids import Address, Hash32
 from node.primitives.transaction import TransactionType
 
 BLOOM_BYTES: Final = 256
+BLOOM_VALUES_CACHED: Final = 4096
+"""Contracts and topics come again and again; a value takes some 400 bytes."""
 EMPTY_BLOOM: Final = bytes(BLOOM_BYTES)
 
 
@@ -106,6 +109,7 @@ def may_contain(bloom: bytes, values: Sequence[bytes]) -> bool:
     return any(bits & mask == mask for mask in map(_bits_of, values))
 
 
+@lru_cache(BLOOM_VALUES_CACHED)
 def _bits_of(value: bytes) -> int:
     digest = keccak256(value)
     mask = 0

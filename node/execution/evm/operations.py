@@ -169,7 +169,7 @@ def sstore_plain(frame: Frame, slot: int, value: int) -> None:
     charge(frame, _SET if value and not current else _RESET)
     if current and not value:
         world.refund += _CLEAR_REFUND
-    world.set_storage(address, slot, value)
+    world.set_storage(address, slot, current, value)
 
 
 def sstore_net(frame: Frame, slot: int, value: int) -> None:
@@ -215,7 +215,7 @@ def _sstore_metered(
     if value == current:
         charge(frame, read_gas)
         return
-    original = world.original(address, slot)
+    original = world.original(address, slot, current)
     if original == current:
         charge(frame, _SET if original == 0 else reset_gas)
         if original and not value:
@@ -229,7 +229,7 @@ def _sstore_metered(
                 world.refund += clear_refund
         if value == original:
             world.refund += (_SET if original == 0 else reset_gas) - read_gas
-    world.set_storage(address, slot, value)
+    world.set_storage(address, slot, current, value)
 
 
 def tstore(frame: Frame, slot: int, value: int) -> None:

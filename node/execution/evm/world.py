@@ -269,14 +269,12 @@ class World:
             slots[slot] = value
         return value
 
-    def original(self, address: Address, slot: int) -> int:
-        """The value at the start of the transaction (EIP-2200)."""
-        value = self._originals.get((address, slot))
-        return self.storage(address, slot) if value is None else value
+    def original(self, address: Address, slot: int, current: int) -> int:
+        """The value at the start of the transaction (EIP-2200), given the current one."""
+        return self._originals.get((address, slot), current)
 
-    def set_storage(self, address: Address, slot: int, value: int) -> None:
-        """Store a value; the caller has priced it."""
-        before = self.storage(address, slot)
+    def set_storage(self, address: Address, slot: int, before: int, value: int) -> None:
+        """Store a value in place of the current one, `before`; the caller has priced it."""
         self._originals.setdefault((address, slot), before)
         self._undo.append((_SLOT, address, slot, before))
         self._slots[address][slot] = value
