@@ -50,4 +50,5 @@ def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:
         registry = open_registry(layout.home / REGISTRY, chain.identity)
         return deploy(chain, charter_of(layout.network), registry, say, dry_run=dry_run)
     except (DeployFailed, OtherChain) as error:
-        raise DevnetError(str(error)) from error
+        hint = "`up --fresh` begins a new chain, `up --bare` leaves the contracts alone"
+        raise DevnetError(f"contracts: {error}\n{hint}") from error
