@@ -32,7 +32,7 @@ from node.execution.executor import Executor
 from node.execution.on_demand import OnDemandExecutor
 from node.network import Network
 from node.observability.build import program_version
-from node.observability.health import Health, head_age_check
+from node.observability.health import Check, Health, head_age_check
 from node.observability.listener import serve_observability
 from node.observability.loop_delay import LoopDelay
 from node.observability.metrics import Metrics
@@ -283,11 +283,7 @@ async def _observe(
         )
     ]
     if node.auditor is not None:
-        auditor = node.auditor
-        metrics.read_at_scrape(
-            "audited_blocks", "Blocks executed a second time.", lambda: auditor.statistics.audited
-        )
-        ready.append(lambda: auditor.problem)
+        ready.append(_observe_audit(node.auditor, metrics))
     signer = node.signer
     if signer is not None:
         metrics.read_at_scrape(
@@ -306,3 +302,10 @@ async def _observe(
         Health(ready=ready),
         task_status=task_status,  # type: ignore[arg-type]
     )
+
+
+def _observe_audit(auditor: Auditor, metrics: Metrics) -> Check:
+    metrics.read_at_scrape(
+        "audited_blocks", "Blocks executed a second time.", lambda: auditor.statistics.audited
+    )
+    return lambda: auditor.problem

@@ -28,7 +28,7 @@ from tests.execution.worlds import MemoryView
 
 LARGEST_CODE = 24_576
 FAIR_CALLS = 2_000
-BLAKE2F_ROUNDS = 100_000
+BLAKE2F_ROUNDS = 10_000
 
 
 def loop(body: str, before: str = "") -> bytes:
