@@ -23,6 +23,8 @@ from node.primitives.errors import ConfigError
 
 HOME: Final = Path(".devnet")
 TIMEOUT_S: Final = 120.0
+TRANSFERS: Final = "transfers"
+CLOUD_DAY: Final = "cloud-day"
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,6 +36,7 @@ examples:
   python -m devnet heal                      all of them back
   python -m devnet check                     do all nodes say the same?
   python -m devnet load --rate 50 --seconds 30
+  python -m devnet load --profile cloud-day  the contract suite at work, against a model
   python -m devnet down --clean              stop, and forget the chain
 
 exit codes: 0 done and well · 1 something is not well · 2 wrong command or manifest · 130 interrupted
@@ -164,6 +167,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> int:
+    if args.profile == CLOUD_DAY:
+        return _cloud_day(args)
     from devnet.load import Plan, run_load
 
     plan = Plan(args.rate, args.seconds, args.count)
@@ -172,6 +177,21 @@ def _load(args: argparse.Namespace) -> int:
     summary = outcome.summary()
     _say(json.dumps(summary, indent=2) if args.json else table(list(summary.items()), ("", "")).lstrip("\n"))
     return 0 if not outcome.missing and not outcome.refused else 1
+
+
+def _cloud_day(args: argparse.Namespace) -> int:
+    from devnet.cloud_day import run_cloud_day
+
+    findings, took = run_cloud_day(open_layout(args.home), _progress)
+    rows = [(each.what, each.holds, str(each.seen), str(each.expected)) for each in findings]
+    if args.json:
+        names = ("what", "holds", "seen", "expected")
+        _say(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+    else:
+        shown = [("ok" if holds else "FAILED", what, seen, expected) for what, holds, seen, expected in rows]
+        _say(table(shown, ("", "BOOK", "CHAIN", "MODEL")))
+        _say(took)
+    return 0 if all(each.holds for each in findings) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -240,7 +260,11 @@ def _add_experiments(commands: Commands) -> None:
     cure.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds to reconnect (default: 120)")
     cure.set_defaults(run=_heal)
 
-    work = commands.add_parser("load", help="send transfers at a steady rate")
+    work = commands.add_parser("load", help="send transfers at a steady rate, or live a day of a small cloud")
+    work.add_argument(
+        "--profile", choices=(TRANSFERS, CLOUD_DAY), default=TRANSFERS,
+        help="transfers by rate, seconds and count; or the contract suite at work, its books checked",
+    )  # fmt: skip
     work.add_argument("--rate", type=float, default=10.0, help="transactions per second (default: 10)")
     work.add_argument("--seconds", type=float, default=10.0, help="for how long (default: 10)")
     work.add_argument("--count", type=int, help="at most so many")

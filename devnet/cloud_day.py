@@ -1,7 +1,8 @@
 """A day of a small cloud on the contract suite of the running network, checked against a model.
 
 Hardware arrives, a lease is given, usage is counted, contested and billed, a service level is missed, a log
-is anchored: over JSON-RPC, by accounts with their own keys. The model never asks the chain for a sum.
+is anchored, a control attested, a contract upgraded: over JSON-RPC, by accounts with their own keys. The
+model never asks the chain for a sum.
 """
 
 import time
@@ -13,10 +14,13 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.middleware import ExtraDataToPOAMiddleware
 
+from contracts.artifacts import load
 from contracts.binding import Binding, Write
 from contracts.bindings.access_policy import AccessPolicy
 from contracts.bindings.audit_log import AuditLog
 from contracts.bindings.billing import Billing
+from contracts.bindings.board import Board
+from contracts.bindings.compliance import Compliance
 from contracts.bindings.disputes import Disputes
 from contracts.bindings.metering import Metering
 from contracts.bindings.provenance import Provenance
@@ -25,12 +29,13 @@ from contracts.bindings.region_registry import RegionRegistry
 from contracts.bindings.residency import Residency
 from contracts.bindings.settlement_token import SettlementToken
 from contracts.bindings.sla import Sla
+from contracts.deploy import IMPLEMENTATION_SLOT
 from contracts.registry import open_registry
 from contracts.rpc_chain import RpcChain
 from devnet.errors import DevnetError
 from devnet.layout import Layout
 from devnet.network import Say
-from devnet.suite import MEMBERS, OFFICER, REGISTRY
+from devnet.suite import MEMBERS, OFFICER, REGISTRY, RULES
 from devnet.suite_genesis import DEPLOYER
 from node.primitives.crypto import keccak256
 
@@ -46,8 +51,13 @@ PANEL: Final = 9
 UPHELD: Final = 1
 DEPOSIT: Final = 10_000
 GAS: Final = 3_000_000
+GAS_DEPLOY: Final = 6_000_000
 """Per transaction; unused gas comes back."""
+STRUCTURAL: Final = 1
+IN_FAVOUR: Final = 2
+"""Class of a proposal and answer to it, as the board numbers them."""
 RECEIPT_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.2
 WINDOW_S: Final = 4
 LEASE_S: Final = 3_600
 NOTICE_S: Final = 20
@@ -119,6 +129,10 @@ class CloudDay:
         self._breach(account)
         self._say("a log is anchored")
         self._log()
+        self._say("a control is attested")
+        self._attestation()
+        self._say("the board upgrades billing")
+        self._upgrade()
         self._check_money()
         return self.findings
 
@@ -166,11 +180,17 @@ class CloudDay:
         self._do(OPERATOR, provisioning.bind_units(lease, [host]))
         self._do(OPERATOR, provisioning.activate(lease))
         self._do(CLINIC, provisioning.resize(lease, 40))
-        self._compare("units committed", provisioning.offer_of(offer).committed, 40)
+        self._compare(
+            "units committed", _member(provisioning, "offerOf", provisioning.offer_of(offer), "committed"), 40
+        )
         self._compare("holder of the host", provisioning.holder_of(host), lease)
         self._do(CLINIC, provisioning.release(lease, self._id("done")))
         self._do(OPERATOR, provisioning.free_units(lease, [host]))
-        self._compare("units committed after the release", provisioning.offer_of(offer).committed, 0)
+        self._compare(
+            "units committed after the release",
+            _member(provisioning, "offerOf", provisioning.offer_of(offer), "committed"),
+            0,
+        )
         self._compare("holder of the freed host", provisioning.holder_of(host), 0)
 
     def _accounts(self) -> int:
@@ -195,10 +215,14 @@ class CloudDay:
         self._do(BANK, metering.contest_usage(bad, self._id("evidence")))
         dispute = self._last(metering, "UsageContested")["dispute"]
         self._rule(dispute, UPHELD)
-        self._compare("status of the batch a panel voided", metering.batch_of(bad).status, 4)
+        self._compare(
+            "status of the batch a panel voided",
+            _member(metering, "batchOf", metering.batch_of(bad), "status"),
+            4,
+        )
         leaf = keccak256(b"\x00" + self._id("record") + (199).to_bytes(16, "big"))
         self._do(OFFICER, metering.replace_usage(bad, leaf, 1, 199, self._id("file")))
-        anew = metering.batch_of(bad).replacedBy
+        anew = _member(metering, "batchOf", metering.batch_of(bad), "replacedBy")
         self._compare(
             "a record is proved", metering.verify_record(anew, self._id("record"), 199, 0, []), True
         )
@@ -235,6 +259,38 @@ class CloudDay:
         )
         self._compare("an entry is proved", log.verify_entry(name, 1, entries[1], 1, [first]), True)
         self._compare("a forged one is not", log.verify_entry(name, 1, entries[0], 1, [first]), False)
+
+    def _attestation(self) -> None:
+        compliance = self._bound(Compliance)
+        subject, framework, control = self._id("site"), self._id("ISO 27001"), self._id("A.5.15")
+        self._do(OFFICER, compliance.publish_framework(framework, self._id("catalogue")))
+        self._do(OFFICER, compliance.add_controls(framework, [control], [self._id("requirement")]))
+        said = (subject, framework, control, self._id("evidence"), self._now(), self._now() + LEASE_S)
+        signatories = [self._who(AUDITOR), self._who(OPERATOR)]
+        self._do(OFFICER, compliance.propose(said, signatories, len(signatories)))
+        attestation = self._last(compliance, "AttestationProposed")["id"]
+        self._do(AUDITOR, compliance.sign_off(attestation))
+        self._compare("attested by one of two", compliance.is_met(subject, framework, control), False)
+        self._do(OPERATOR, compliance.sign_off(attestation))
+        self._compare("attested by both", compliance.is_met(subject, framework, control), True)
+
+    def _upgrade(self) -> None:
+        board, billing = self._bound(Board), self._bound(Billing)
+        before = self._web3.eth.get_storage_at(billing.address, IMPLEMENTATION_SLOT)
+        self._send(DEPLOYER, None, load("Billing").bytecode)
+        fresh = str(self._receipt["contractAddress"])
+        actions = [(billing.address, billing.upgrade_to_and_call(fresh, b"").data)]
+        self._do(MEMBERS[0], board.propose(STRUCTURAL, actions, self._id("why")))
+        proposal = self._last(board, "Proposed")["id"]
+        for place in MEMBERS:
+            self._do(place, board.vote(proposal, IN_FAVOUR, self._id("reason")))
+        time.sleep(RULES[STRUCTURAL].voting_period_s)
+        self._do(MEMBERS[0], board.queue(proposal, actions))
+        time.sleep(RULES[STRUCTURAL].delay_s + 2)
+        self._do(MEMBERS[0], board.execute(proposal, actions))
+        after = self._web3.eth.get_storage_at(billing.address, IMPLEMENTATION_SLOT)
+        self._compare("what billing runs", Web3.to_checksum_address(after[12:]), fresh)
+        self._compare("billing ran something else before", after == before, False)
 
     # --- steps
 
@@ -276,18 +332,22 @@ class CloudDay:
 
     def _do(self, place: int, write: Write) -> None:
         """Send from an account and wait; the receipt is kept for `_last`."""
-        key, price = self._keys[place], self._web3.eth.gas_price
-        fields: dict[str, Any] = {
-            "from": key.address, "nonce": self._web3.eth.get_transaction_count(key.address, "pending"),
-            "gas": GAS, "maxFeePerGas": 2 * price, "maxPriorityFeePerGas": price, "value": 0,
-            "chainId": self._web3.eth.chain_id, "to": write.target.address, "data": write.data, "type": 2,
-        }  # fmt: skip
-        sent = self._web3.eth.send_raw_transaction(key.sign_transaction(fields).raw_transaction)
-        self._receipt = self._web3.eth.wait_for_transaction_receipt(sent, RECEIPT_TIMEOUT_S, 0.2)
-        self.transactions += 1
-        self.gas_used += self._receipt["gasUsed"]
+        self._send(place, write.target.address, write.data)
         if not self._receipt["status"]:
             raise DevnetError(f"{write.target.NAME}.{write.function.fn_name} of account {place} failed")
+
+    def _send(self, place: int, to: str | None, data: bytes) -> None:
+        key, price = self._keys[place], self._web3.eth.gas_price
+        fields: dict[str, Any] = {
+            "nonce": self._web3.eth.get_transaction_count(key.address, "pending"), "type": 2,
+            "gas": GAS if to else GAS_DEPLOY, "maxFeePerGas": 2 * price, "maxPriorityFeePerGas": price,
+            "value": 0, "chainId": self._web3.eth.chain_id, "data": data,
+        }  # fmt: skip
+        signed = key.sign_transaction(fields if to is None else fields | {"to": to})
+        sent = self._web3.eth.send_raw_transaction(signed.raw_transaction)
+        self._receipt = self._web3.eth.wait_for_transaction_receipt(sent, RECEIPT_TIMEOUT_S, POLL_S)
+        self.transactions += 1
+        self.gas_used += self._receipt["gasUsed"]
 
     def _last(self, contract: Binding, event: str) -> dict[str, Any]:
         """Arguments of an event of the last transaction."""
@@ -308,6 +368,13 @@ class CloudDay:
 
     def _now(self) -> int:
         return int(self._web3.eth.get_block("latest")["timestamp"])
+
+
+def _member(contract: Binding, function: str, struct: Sequence[Any], name: str) -> Any:
+    """A member of a struct that a view answered, by its name in the ABI."""
+    (entry,) = [each for each in contract.abi if each["type"] == "function" and each["name"] == function]
+    names = [each["name"] for each in entry["outputs"][0]["components"]]
+    return struct[names.index(name)]
 
 
 def run_cloud_day(layout: Layout, say: Say) -> tuple[Sequence[Finding], str]:
