@@ -79,7 +79,7 @@ def _up(args: argparse.Namespace) -> int:
     with exclusive(args.home):
         proof = bring_up(network, args.home, choice, fresh=args.fresh, timeout_s=args.timeout, say=_say)
         layout = open_layout(args.home)
-        if not args.bare:
+        if layout.network.contract_suite and not args.bare:
             _deploy_suite(layout)
     _say(
         f"network {network.name!r} works: {proof.transactions} transactions in blocks "

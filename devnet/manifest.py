@@ -57,6 +57,8 @@ class Network:
     fork_choice: ForkChoiceName = "eip-3436"
     gas_limit: int = 30_000_000
     zero_base_fee: bool = False
+    contract_suite: bool = True
+    """Block 0 holds the contract suite's doors, and `up` deploys the suite behind them."""
     seed: str
     """All keys follow from it."""
     ports: Ports = field(default_factory=Ports)

@@ -11,6 +11,8 @@ DEPLOYER: Final = 1
 
 
 def suite_doors(network: Network) -> dict[str, dict[str, object]]:
-    """The permissioning doors, for the deployer to open; nothing on a network with too few accounts."""
+    """The permissioning doors, for the deployer to open; nothing without the suite or with few accounts."""
+    if not network.contract_suite:
+        return {}
     accounts = accounts_of(network.seed, network.accounts.count)
     return doors(accounts[DEPLOYER]["address"]) if len(accounts) > DEPLOYER else {}

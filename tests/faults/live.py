@@ -60,6 +60,7 @@ def make_network(
         chain_id=325_001,
         seed="phoenix fault tests: these keys are public",
         epoch_blocks=epoch,
+        contract_suite=False,  # the model begins with plain accounts
         ports=Ports(p2p=first, rpc=first + validators, metrics=first + 2 * validators),
         accounts=Accounts(count=accounts),
         nodes=tuple(NodePlan(name=name) for name in NAMES[:validators]),
