@@ -1,7 +1,6 @@
 """init, inspect, run --check and version: commands that need no secrets."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def genesis(tmp_path: Path) -> Path:
     path = tmp_path / "genesis.json"
-    network = replace(load_manifest("local"), contract_suite=False)
-    path.write_text(json.dumps(genesis_of(network)))
+    path.write_text(json.dumps(genesis_of(load_manifest("local"))))
     return path
 
 
