@@ -105,8 +105,8 @@ class _Run:
         self._watched = self._clients[0]
         chain_id = network.layout.network.chain_id
         self._wallets = [Wallet(account["private_key"], chain_id) for account in network.layout.accounts]
-        for number, wallet in enumerate(self._wallets):
-            wallet.read_nonce(self._client_of(number))
+        for wallet in self._wallets:
+            wallet.read_nonce(*self._clients)
         self._fees = read_fees(self._watched)
         self._seen = int(self._watched.call("eth_blockNumber"), 16)
 

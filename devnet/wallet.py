@@ -42,9 +42,10 @@ class Wallet:
         self.address: str = self._account.address
         self.nonce = 0
 
-    def read_nonce(self, client: RpcClient) -> None:
-        """Take the next nonce from a node, counting what waits in its pool."""
-        self.nonce = int(client.call("eth_getTransactionCount", self.address, "pending"), 16)
+    def read_nonce(self, *clients: RpcClient) -> None:
+        """Take the next nonce, counting what waits in pools; of several nodes, some may lag behind."""
+        answers = [client.call("eth_getTransactionCount", self.address, "pending") for client in clients]
+        self.nonce = max(int(answer, 16) for answer in answers)
 
     def legacy(self, fees: Fees, gas: int, to: str | None, value: int = 0, data: str = "0x") -> Signed:
         """A transaction with one gas price (EIP-155)."""
