@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"the settings of {settings.name!r} ({settings.role}) hold")
         return
     logs.configure(settings.observability.log_level, settings.observability.log_format)
-    from node.app import run_node
+    from node.app.run import run_node
 
     trio.run(run_until_signal, run_node, settings)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-import node.app
+import node.app.run
 from node.cli.entry import main
 
 
@@ -26,7 +26,7 @@ def run_node(config: str, log: str) -> int:
 
 def serve() -> None:
     """One fork per line."""
-    assert node.app.run_node  # imported for what it pulls in
+    assert node.app.run.run_node  # imported for what it pulls in
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries our children
     for line in sys.stdin:
         order = json.loads(line)

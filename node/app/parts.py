@@ -1,0 +1,132 @@
+"""The parts of one node, opened in the order in which each may refuse."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from consensus.clique.rules import CliqueRules
+from node.chain.genesis_json import load_genesis
+from node.chain.opening import Chain, open_chain
+from node.config import data_dir
+from node.config.settings import Settings, StorageSettings
+from node.execution.evm.executor import FastExecutor
+from node.execution.executor import Executor
+from node.execution.on_demand import OnDemandExecutor
+from node.observability.build import program_version
+from node.observability.metrics import Metrics
+from node.production.auditor import Auditor
+from node.signing.guard import GuardedSigner
+from node.signing.opening import open_key
+from node.signing.signer import DigestSigner
+from node.state.commit import root_after
+from node.storage.kv import KeyValue
+from node.storage.leveldb import LevelDB
+from node.storage.migrations import migrate
+from node.txpool.journal import Journal
+from node.txpool.pool import TransactionPool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The parts of one node, open but not yet running."""
+
+    settings: Settings
+    kv: KeyValue
+    chain: Chain
+    executor: Executor
+    pool: TransactionPool
+    journal: Journal
+    """Of transactions that our own clients sent."""
+    signer: GuardedSigner | None
+    auditor: Auditor | None
+    metrics: Metrics
+
+
+async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
+    """Open what the settings name; `closing` closes it again. ConfigError, StorageError."""
+    spec = load_genesis(settings.genesis)
+    signing_key = None
+    if settings.role == "validator":
+        # It may ask the operator for a password, so it comes before all that is slow.
+        signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
+    kv = await _open_database(data_dir.database_path(settings.data_dir), settings.storage, closing)
+    executor = _executor(settings)
+    pools: list[TransactionPool] = []
+    chain = await trio.to_thread.run_sync(
+        lambda: open_chain(
+            kv,
+            spec,
+            CliqueRules(spec.engine),
+            executor,
+            settings.storage,
+            known_sender=lambda tx_hash: pools[0].known_sender(tx_hash),
+        )
+    )
+    closing.push_async_callback(_undisturbed, chain.importer.close)
+    journal = Journal(data_dir.journal_path(settings.data_dir))
+    closing.callback(journal.close)
+    head = chain.reader.head
+    pool = TransactionPool(settings.pool, spec, head, chain.reader.state_at(head.hash), journal=journal)
+    pools.append(pool)
+    restored = pool.restore(journal.open())
+    log.info("chain is open", extra={"head": head.ref, "chain_id": spec.chain_id, "journal": restored})
+    signer = None
+    if signing_key is not None:
+        signer = await _guarded(signing_key, spec.chain_id, settings, closing)
+    return Node(
+        settings=settings,
+        kv=kv,
+        chain=chain,
+        executor=executor,
+        pool=pool,
+        journal=journal,
+        signer=signer,
+        auditor=_auditor(settings, chain, executor),
+        metrics=Metrics(program_version(), settings.role),
+    )
+
+
+async def _guarded(
+    key: DigestSigner, chain_id: int, settings: Settings, closing: AsyncExitStack
+) -> GuardedSigner:
+    # A database of its own: who syncs the chain anew must not forget what the key has signed.
+    guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
+    return GuardedSigner(key, guard, chain_id, settings.signing.guard_rule)
+
+
+def _executor(settings: Settings) -> Executor:
+    reference = OnDemandExecutor("py-evm", _py_evm)
+    return FastExecutor(reference) if settings.execution.executor == "fast" else reference
+
+
+def _auditor(settings: Settings, chain: Chain, executor: Executor) -> Auditor | None:
+    if settings.execution.audit == "off":
+        return None
+    theirs = OnDemandExecutor("py-evm", _py_evm)
+    return Auditor(chain.reader, executor, theirs, settings.execution.audit_share)
+
+
+def _py_evm() -> Executor:
+    from node.execution.py_evm import PyEvmExecutor
+
+    return PyEvmExecutor(root_of=root_after)
+
+
+async def _open_database(path: Path, settings: StorageSettings, closing: AsyncExitStack) -> KeyValue:
+    kv = await trio.to_thread.run_sync(LevelDB.open, path, settings)
+    closing.callback(kv.close)
+    for notice in (*kv.notices, *await trio.to_thread.run_sync(migrate, kv)):
+        log.warning(notice, extra={"path": path})
+    return kv
+
+
+async def _undisturbed(close: Callable[[], Awaitable[None]]) -> None:
+    """Finish what must be finished although the node is being cancelled."""
+    with trio.CancelScope(shield=True):
+        await close()

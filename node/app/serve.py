@@ -1,0 +1,95 @@
+"""The services of a node, each a task of one nursery: an error in any ends all."""
+
+import logging
+from functools import partial
+from typing import Final
+
+import trio
+
+from consensus.clique.engine import SIGN_KIND, CliqueEngine
+from node.app.network import Network
+from node.app.observe import count_blocks, observe
+from node.app.parts import Node
+from node.backends.chain import node_backend
+from node.observability.loop_delay import LoopDelay
+from node.production.auditor import AuditedSigner
+from node.production.builder import BlockBuilder
+from node.production.driver import Driver
+from node.production.recovery import last_signed, standing_proposals
+from node.rpc.api import RpcApi
+from node.rpc.server import serve_rpc
+from node.signing.guard import GuardedSigner
+from node.sync.downloader import ChainHeaderRules
+from node.sync.sync import Sync
+from node.txpool.keeper import keep_pool
+
+FIRST_PEER_S: Final = 2.0
+"""So long a validator waits for somebody to tell it that it is behind; then it seals."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
+    """Run every service until cancelled; started once every port is bound."""
+    settings, reader, metrics = node.settings, node.chain.reader, node.metrics
+    sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
+    network = Network(settings, reader, sync.serve_peer, metrics)
+    driver = None if node.signer is None else _driver(node, node.signer, sync)
+    delay = LoopDelay(metrics.loop_delay_seconds.observe)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(delay.run)
+        nursery.start_soon(count_blocks, reader, metrics)
+        if node.auditor is not None:
+            await nursery.start(node.auditor.run)
+        await nursery.start(
+            partial(
+                keep_pool,
+                node.pool,
+                reader,
+                journal=node.journal,
+                interval_s=settings.pool.journal_interval_s,
+            )
+        )
+        await nursery.start(sync.run)
+        await nursery.start(network.pool.run)
+        if settings.rpc.enabled:
+            backend = node_backend(node, network, sync, driver)
+            await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
+        if settings.observability.metrics_port is not None:
+            await nursery.start(observe, node, network, driver)
+        if driver is not None:
+            nursery.start_soon(_seal, driver, sync)
+        log.info(
+            "node is running",
+            extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
+        )
+        task_status.started()
+
+
+def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
+    production, spec = node.settings.production, node.chain.reader.spec
+    engine = CliqueEngine(
+        spec.engine,
+        signer.address,
+        production.extra_vanity.encode().ljust(32, b"\0"),
+        production.empty_blocks,
+        standing_proposals(node.kv),
+    )
+    builder = BlockBuilder(node.chain.reader, node.chain.state, node.executor, production)
+    return Driver(
+        engine,
+        reader=node.chain.reader,
+        importer=node.chain.importer,
+        builder=builder,
+        pool=node.pool,
+        signer=signer if node.auditor is None else AuditedSigner(signer, node.auditor),
+        kv=node.kv,
+        announce=sync.announce_block,
+        last_signed=last_signed(signer.last(SIGN_KIND)),
+    )
+
+
+async def _seal(driver: Driver, sync: Sync) -> None:
+    """Make blocks, but not on a head that the network has left behind."""
+    await sync.wait_level(FIRST_PEER_S)
+    await driver.run()
