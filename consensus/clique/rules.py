@@ -1,6 +1,6 @@
 """The rules of EIP-225 for headers: `SealRules` over Clique snapshots.
 
-Not judged here: gas limit and base fee (`node.chain.validation`), a time in the future (the caller's clock).
+Not judged here: gas limit and base fee (`consensus.headers`), a time in the future (the caller's clock).
 """
 
 from typing import Final

@@ -5,12 +5,12 @@ from typing import Protocol
 
 import trio
 
+from consensus.gas import base_fee_after
 from node.backends.clique import CliqueEngineBackend
 from node.backends.execution import ExecutorBackend
 from node.backends.network import NodeNetwork, SyncState
 from node.backends.pool import NodePool
 from node.chain.events import HeadChanged
-from node.chain.gas import base_fee_after
 from node.chain.opening import Chain
 from node.chain.reader import ChainReader
 from node.config.settings import Settings

@@ -1,16 +1,11 @@
 """Why a block is not taken in. All are ChainErrors: the fault is the sender's, or of its clock."""
 
+from consensus.errors import FutureBlock as FutureBlock
+from consensus.errors import InvalidBlock as InvalidBlock
+from consensus.errors import InvalidHeader as InvalidHeader
 from node.primitives.block import BlockRef
 from node.primitives.errors import ChainError
 from node.primitives.ids import BlockNumber, Hash32, hex_of
-
-
-class InvalidBlock(ChainError):
-    """The block breaks a rule and never becomes part of the chain, whoever sends it again."""
-
-
-class InvalidHeader(InvalidBlock):
-    """A header field contradicts its parent or the chain's rules."""
 
 
 class InvalidBody(InvalidBlock):
@@ -37,15 +32,6 @@ class UnknownParent(ChainError):
         super().__init__(f"the parent {hex_of(parent_hash)} of block {ref} is not known here")
         self.ref = ref
         self.parent_hash = parent_hash
-
-
-class FutureBlock(ChainError):
-    """The block's time lies ahead of our clock; it may be valid later."""
-
-    def __init__(self, ref: BlockRef, timestamp: int, now: float) -> None:
-        super().__init__(f"block {ref} is of second {timestamp}, {timestamp - now:.1f} s ahead of our clock")
-        self.ref = ref
-        self.ahead_s = timestamp - now
 
 
 class BranchTooOld(ChainError):

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from node.chain.gas import BASE_FEE_INITIAL, GAS_LIMIT_MAX, GAS_LIMIT_MIN
+from consensus.gas import BASE_FEE_INITIAL, GAS_LIMIT_MAX, GAS_LIMIT_MIN
 from node.chain.genesis_config import Rules, read_rules
 from node.chain.genesis_fields import Fields, Json, Object, address_of_key, from_mapping, word
 from node.primitives.block import EXTRA_DATA_BYTES_MAX

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consensus.fork_choice import Candidate, better
+from consensus.headers import verify_header, verify_not_future
 from node.chain.cache import RecentlyUsed
 from node.chain.engine_states import EngineStates
 from node.chain.errors import (
@@ -25,12 +27,11 @@ from node.chain.errors import (
 )
 from node.chain.events import ExecutedBlock, HeadChanged
 from node.chain.execution import BuiltBlock
-from node.chain.fork_choice import Candidate, better
 from node.chain.held import Accepted, HeldBlocks
 from node.chain.reader import ChainReader
 from node.chain.reorg import Route, route
 from node.chain.state_keeper import StateKeeper
-from node.chain.validation import verify_body, verify_header, verify_not_future
+from node.chain.validation import verify_body
 from node.config.settings import StorageSettings
 from node.execution.executor import Executor
 from node.primitives.block import Block, Header

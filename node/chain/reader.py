@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from consensus.rules import SealRules
 from node.chain.cache import RecentlyUsed
-from node.chain.context import Ancestors, context_after, context_of
 from node.chain.engine_states import EngineStates
 from node.chain.events import ChainEvents
+from node.execution.context import Ancestors, context_after, context_of
 from node.execution.executor import BlockContext
 from node.primitives.block import Block, Body, Header
 from node.primitives.chain_spec import ChainSpec

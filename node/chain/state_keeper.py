@@ -9,7 +9,6 @@ head, or stand on a branch that lost: `ensure` mends both.
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from node.chain.context import Ancestors, context_of
 from node.chain.engine_states import EngineStates
 from node.chain.errors import BranchTooOld, InvalidBlock
 from node.chain.execution import BuiltBlock, run_block
@@ -18,6 +17,7 @@ from node.chain.reader import ChainReader
 from node.chain.reorg import parent_of, route
 from node.chain.validation import verify_outcome
 from node.config.settings import StorageSettings
+from node.execution.context import Ancestors, context_of
 from node.execution.executor import Executor
 from node.primitives.block import Block, BlockRef, Header
 from node.primitives.errors import ChainError, StorageError

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from consensus.effects import BuildBlock
+from consensus.gas import base_fee_after, gas_limit_after
 from node.chain.cache import RecentlyUsed
-from node.chain.context import context_after
 from node.chain.execution import BuiltBlock
-from node.chain.gas import base_fee_after, gas_limit_after
 from node.chain.reader import ChainReader
 from node.chain.validation import receipts_root, transactions_root
 from node.config.settings import MIB, ProductionSettings
+from node.execution.context import context_after
 from node.execution.executor import BlockOutcome, ExecutionInterrupted, Executor
 from node.execution.intrinsic import NonceTooLow
 from node.primitives.block import EMPTY_OMMERS_HASH, Block, Body, Header

@@ -12,8 +12,9 @@ from typing import Final
 
 import trio
 
+from consensus.headers import verify_not_future
 from node.chain.errors import FutureBlock, InvalidBlock, InvalidBody
-from node.chain.validation import verify_body, verify_not_future
+from node.chain.validation import verify_body
 from node.primitives.block import EMPTY_OMMERS_HASH, Block, BlockRef, Body, Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import BlockNumber, Hash32

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import trio
 
-from node.chain.fork_choice import Candidate
+from consensus.fork_choice import Candidate
+from consensus.headers import verify_header
 from node.chain.reader import ChainReader
-from node.chain.validation import verify_header
 from node.primitives.block import BlockRef, Header
 from node.primitives.ids import BlockNumber, Hash32
 from node.sync.catch_up import CatchUp, Outcome

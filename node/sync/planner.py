@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.chain.fork_choice import Candidate, worth_asking
+from consensus.fork_choice import Candidate, worth_asking
 from node.chain.validation import transactions_root
 from node.primitives.block import EMPTY_OMMERS_HASH, Block, Body, Header, encode_ommers
 from node.primitives.chain_spec import ForkChoice

@@ -32,8 +32,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from node.chain.context import context_of
 from node.config.settings import StorageSettings
+from node.execution.context import context_of
 from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Call, Executor, execute_block
 from node.execution.py_evm import PyEvmExecutor

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.chain.context import Ancestors
+from node.execution.context import Ancestors
 from node.execution.executor import execute_block
 from node.primitives.block import Header
 from node.primitives.ids import Hash32

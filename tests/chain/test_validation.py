@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from consensus.headers import verify_header, verify_not_future
 from node.chain.errors import FutureBlock, InvalidBody, InvalidHeader, WrongOutcome
 from node.chain.genesis import genesis_block
-from node.chain.validation import verify_body, verify_header, verify_not_future, verify_outcome
+from node.chain.validation import verify_body, verify_outcome
 from node.execution.executor import BlockOutcome
 from node.primitives.block import Body, Header
 from node.primitives.chain_spec import Fork

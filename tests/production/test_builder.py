@@ -7,8 +7,9 @@ import pytest
 
 from consensus.clique.extra_data import unsealed
 from consensus.effects import BuildBlock
+from consensus.headers import verify_header
 from node.chain.execution import BuiltBlock
-from node.chain.validation import verify_body, verify_header
+from node.chain.validation import verify_body
 from node.config.settings import ProductionSettings
 from node.execution.executor import BlockContext, BlockSession, ExecutionInterrupted, Interrupted
 from node.execution.py_evm import PyEvmExecutor

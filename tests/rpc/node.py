@@ -14,8 +14,8 @@ from typing import Any
 import trio
 import trio.lowlevel
 
+from consensus.gas import base_fee_after
 from node.backends.chain import node_backend
-from node.chain.gas import base_fee_after
 from node.chain.opening import Chain
 from node.config.settings import RpcSettings, Settings
 from node.execution.executor import Executor

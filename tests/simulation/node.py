@@ -28,7 +28,7 @@ from consensus.events import (
     TimerFired,
     TransactionsWaiting,
 )
-from node.chain.fork_choice import Candidate, better, worth_asking
+from consensus.fork_choice import Candidate, better, worth_asking
 from node.primitives.block import Block, Body, Header
 from node.primitives.chain_spec import CliqueSpec
 from node.primitives.ids import Address, Hash32

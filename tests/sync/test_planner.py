@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from node.chain.fork_choice import Candidate
+from consensus.fork_choice import Candidate
 from node.primitives.block import Body
 from node.primitives.chain_spec import ForkChoice
 from node.sync import planner

@@ -11,8 +11,8 @@ import trio
 from consensus.clique.extra_data import unsealed
 from consensus.clique.rules import IN_TURN, OUT_OF_TURN, CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
+from consensus.fork_choice import Candidate, better
 from node.chain.errors import InvalidBlock, UnknownParent
-from node.chain.fork_choice import Candidate, better
 from node.chain.validation import transactions_root, verify_body
 from node.config.settings import PoolSettings
 from node.primitives.block import Block, Body, Header

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from node.chain.fork_choice import Candidate, best, better, worth_asking
+from consensus.fork_choice import Candidate, best, better, worth_asking
 from node.primitives.block import BlockRef
 from node.primitives.chain_spec import ForkChoice
 from node.primitives.ids import Hash32

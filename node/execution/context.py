@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from node.chain.gas import base_fee_after
+from consensus.gas import base_fee_after
 from node.execution.executor import BlockContext
 from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.chain.gas import GAS_LIMIT_MAX, GAS_LIMIT_MIN, base_fee_after, gas_limit_after, gas_limit_basis
+from consensus.gas import GAS_LIMIT_MAX, GAS_LIMIT_MIN, base_fee_after, gas_limit_after, gas_limit_basis
 from node.chain.genesis import genesis_block
 from node.primitives.block import Header
 from node.primitives.chain_spec import Fork
