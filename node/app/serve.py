@@ -24,7 +24,7 @@ from node.sync.sync import Sync
 from node.txpool.keeper import keep_pool
 
 FIRST_PEER_S: Final = 2.0
-"""So long a validator waits for somebody to tell it that it is behind; then it seals."""
+"""So long a validator with peers to dial waits for one to tell it that it is behind; then it seals."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         if settings.observability.metrics_port is not None:
             await nursery.start(observe, node, network, driver)
         if driver is not None:
-            nursery.start_soon(_seal, driver, sync)
+            nursery.start_soon(_seal, driver, sync, FIRST_PEER_S if settings.p2p.static_peers else 0.0)
         log.info(
             "node is running",
             extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
@@ -89,7 +89,7 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
     )
 
 
-async def _seal(driver: Driver, sync: Sync) -> None:
+async def _seal(driver: Driver, sync: Sync, first_peer_s: float) -> None:
     """Make blocks, but not on a head that the network has left behind."""
-    await sync.wait_level(FIRST_PEER_S)
+    await sync.wait_level(first_peer_s)
     await driver.run()

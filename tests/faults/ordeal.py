@@ -71,7 +71,7 @@ class Ordeal:
             heads.join()
             self._announced |= dict(heads.heads)
         self.kills += 1
-        assert self._traffic.refused == []
+        assert not self._traffic.refused, f"refused: {self._traffic.refused[:5]}"
 
     def end(self) -> None:
         """The last life: all that was ever accepted is mined; then the database is audited."""
