@@ -18,7 +18,7 @@ NODES_MAX: Final = 64
 ACCOUNTS_MAX: Final = 10_000
 
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
-Role = Literal["validator", "full"]
+Role = Literal["validator", "full", "replica"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

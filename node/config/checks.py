@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.config.replica_checks import check_replica
 from node.config.settings import Settings, SigningSettings
 
 Problem = tuple[str, str]
@@ -48,6 +49,7 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from _check_tls(settings)
     yield from _check_files(settings)
     yield from _check_rpc(settings)
+    yield from check_replica(settings.replica)
     if settings.execution.audit == settings.execution.executor:
         yield "execution.audit", "is the executor itself; the other one can audit it"
     vanity = len(settings.production.extra_vanity.encode())

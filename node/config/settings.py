@@ -159,11 +159,35 @@ class ObservabilitySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSettings:
+    """What a read replica keeps beside the chain, and what it does with transactions."""
+
+    database: str = "sqlite"
+    """Where the index lives. "sqlite": a file in data_dir; or a PostgreSQL URL without a password, which
+    libpq finds by itself (passfile=, PGPASSFILE): "postgresql://phoenix@db.region/phoenix"."""
+    trace_transfers: bool = True
+    """Blocks are executed a second time to find transfers and creations inside transactions."""
+    contract_names: str | None = None
+    """Address of the contract suite's ContractNames; found by the doors of genesis when absent."""
+    transactions: Literal["refuse", "forward"] = "forward"
+    """What becomes of a client's transaction: refused, or kept on disk and passed on until it is in a
+    block."""
+    upstreams: tuple[str, ...] = ()
+    """JSON-RPC URLs that transactions are sent to, in order of preference, beside the gossip among peers."""
+    resend_s: float = 10.0
+    """A transaction that is in no block after this long is sent again, to the next upstream that is well."""
+    query_timeout_s: float = 5.0
+    """What one query of the index may cost; then it is given up."""
+    page_items_max: int = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One node."""
 
     name: str = "phoenix"
-    role: Literal["validator", "full"] = "full"
+    role: Literal["validator", "full", "replica"] = "full"
+    """replica: as full, with an index of what happened and the query API over it."""
     data_dir: Path
     genesis: Path
     """geth's genesis.json."""
@@ -176,4 +200,5 @@ class Settings:
     production: ProductionSettings = field(default_factory=ProductionSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    replica: ReplicaSettings = field(default_factory=ReplicaSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)

@@ -36,15 +36,15 @@ def contents(home: Path) -> dict[str, bytes]:
 def test_every_node_starts_from_settings_that_hold(layout: Layout) -> None:
     for node in layout.nodes:
         settings = load_settings(node.config)
-        assert (settings.name, settings.role, settings.rpc.port) == (node.name, "validator", node.rpc_port)
+        assert (settings.name, settings.role, settings.rpc.port) == (node.name, node.plan.role, node.rpc_port)
         assert (settings.data_dir, settings.genesis) == (node.data_dir, layout.genesis)
-        assert len(settings.p2p.static_peers) == 3
+        assert len(settings.p2p.static_peers) == len(layout.nodes) - 1
         assert node.enode not in settings.p2p.static_peers
 
 
 def test_the_keystore_opens_and_holds_the_key_that_genesis_lists(layout: Layout) -> None:
     spec = load_genesis(layout.genesis)
-    for node in layout.nodes:
+    for node in map(layout.node, layout.network.validators):
         settings = load_settings(node.config)
         assert settings.signing.keystore is not None
         key = unlock_key(settings.signing.keystore, find_password(settings.signing.password_file))
