@@ -61,7 +61,8 @@ class SigningRefused:
 
 @dataclass(frozen=True, slots=True)
 class LastSigned:
-    """What the guard's record says was signed last before this start; sent once, after the first NewHead."""
+    """What the guard's record says was signed last: sent after the first NewHead, and again whenever the
+    guard refuses while the record is above the head. It is a block to finish."""
 
     block: Block
     """Unsealed, as it stood in Sign."""

@@ -85,7 +85,7 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
         signer=signer if node.auditor is None else AuditedSigner(signer, node.auditor),
         kv=node.kv,
         announce=sync.announce_block,
-        last_signed=last_signed(signer.last(SIGN_KIND)),
+        last_signed=lambda: last_signed(signer.last(SIGN_KIND)),
     )
 
 

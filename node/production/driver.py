@@ -150,10 +150,11 @@ class Driver:
         signer: Signer,
         kv: KeyValue,
         announce: Callable[[Block], None],
-        last_signed: LastSigned | None = None,
+        last_signed: Callable[[], LastSigned | None] = lambda: None,
         random: Random | None = None,
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        """`last_signed` reads the guard: at the start, and whenever it refuses."""
         self._engine = engine
         self._reader = reader
         self._importer = importer
@@ -170,6 +171,7 @@ class Driver:
         self._build: _Build | None = None
         self._build_limiter = trio.CapacityLimiter(1)
         self._told: Hash32 | None = None
+        self._is_recovered = False
         self._arrival = trio.Event()
         self._starving = False
         self._problem: str | None = None
@@ -197,8 +199,7 @@ class Driver:
 
     async def propose(self, address: Address, authorise: bool | None) -> None:
         """Vote for or against a validator until it is so; None withdraws. RequestError for nonsense."""
-        asked = _Asked(Proposed(address, authorise))
-        await self._send.send(asked)
+        await self._send.send(asked := _Asked(Proposed(address, authorise)))
         await asked.done.wait()
         if asked.refusal is not None:
             raise asked.refusal
@@ -270,9 +271,10 @@ class Driver:
         self._told = head.hash
         state = await trio.to_thread.run_sync(self._reader.engine_state, head.hash)
         await self._send.send(NewHead(head, state))
-        if self._last_signed is not None:
-            unfinished, self._last_signed = self._last_signed, None
-            await self._send.send(unfinished)
+        if not self._is_recovered:
+            self._is_recovered = True
+            if (last := self._last_signed()) is not None:
+                await self._send.send(last)
 
     async def _sleep_until(self, name: str, at_ms: int, scope: trio.CancelScope) -> None:
         with scope:
@@ -312,8 +314,7 @@ class Driver:
                 answer = NothingToBuild(build.request.parent.hash)
         if answer is None or build.stopped:
             return
-        if self._build is build:
-            self._build = None
+        self._build = None if self._build is build else self._build
         await self._send.send(answer)
         if isinstance(answer, NothingToBuild):
             await self._starve(arrival)
@@ -375,6 +376,10 @@ class Driver:
             self._problem = f"block {effect.height} was not signed: {error}"
             log.warning("a block was not signed: %s", error, extra={"height": effect.height})
             await self._send.send(SigningRefused(effect.digest, str(error)))
+            # A key elsewhere may have found out just now what it had signed: that block is to be finished.
+            last = self._last_signed()
+            if last is not None and last.block.number > self._reader.head.number:
+                await self._send.send(last)
         else:
             self._problem = None
             await self._send.send(Signed(effect.digest, signature))

@@ -16,7 +16,8 @@ Duties of the callers:
    other block in its place.
 3. Guard rows are never deleted, and reach another machine by `guard_exchange` only, after the key has ceased
    to sign where it was.
-4. In front of a remote signer there are two guards. A node that crashes after the signer's guard wrote and
-   before its own did does not know that header again, and is refused at this height: the others go on, and it
-   signs at the next.
+4. In front of a remote signer there are two guards, and either may know more than the other. What is asked is
+   an intent on our disk before it is asked: after a lost answer the same is asked again, and only that. So
+   `last` may tell of a signature that came to light only when another request was refused: the driver looks
+   there after every refusal.
 """

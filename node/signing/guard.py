@@ -22,9 +22,16 @@ so that a change in either direction forgets nothing.
                                   hash would be a second block
 - the same mark otherwise, or anything lower: refused, whatever the reason may be
 
-The signature is made before the row is written and released after it is synced. A crash between the two
-leaves no row, and nothing that anyone has seen; so a validator killed at that moment is not shut out of the
-height. A crash after the sync finds the row, with the signature and the attachment to finish the block from.
+A key in memory signs before the row is written, and the signature is released after it is synced. A crash
+between the two leaves no row, and nothing that anyone has seen; so a validator killed at that moment is not
+shut out of the height. A crash after the sync finds the row, with the signature and the attachment to finish
+the block from.
+
+A key elsewhere (a token, a remote signer) may have signed although its answer was lost: the node was killed,
+the connection broke, the time was over. So an intent with all that is asked is on the disk first, and counts
+as signed. Whatever contradicts it is refused after the very same was asked again, and answered: the record is
+there then, and the block can be finished from it. Only the refusal of the signer's own guard, which proves
+that nothing else can come of it, lets an intent be forgotten.
 """
 
 import logging
@@ -36,11 +43,11 @@ from typing import Final
 import trio
 
 from consensus.clique.extra_data import seal_hash
-from node.primitives.block import Header
+from node.primitives.block import Header, decode_header, encode_header
 from node.primitives.crypto import InvalidSignature, recover_address
 from node.primitives.ids import Address, Hash32, hex_of
-from node.signing.guard_rows import DEFAULT_RULE, Guard, GuardRule, RestoreLock, SignRecord
-from node.signing.signer import DigestSigner, SigningError, SigningRequest
+from node.signing.guard_rows import DEFAULT_RULE, Guard, GuardRule, Intent, RestoreLock, SignRecord
+from node.signing.signer import DigestSigner, RefusedElsewhere, SigningError, SigningRequest
 from node.storage.kv import KeyValue
 
 DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
@@ -79,6 +86,16 @@ class GuardLocked(SigningError):
         self.lock = lock
 
 
+class Unsettled(SigningError):
+    """The key may have signed something else at this mark, and does not answer when it is asked again."""
+
+    def __init__(self, intent: Intent, request: SigningRequest, error: SigningError) -> None:
+        super().__init__(
+            f"{request.kind}: the key was asked for {hex_of(intent.digest)} at {_place(intent.as_signed())} "
+            f"and may have signed it; nothing else is asked at {_place(request)} until it answers: {error}"
+        )
+
+
 class InconsistentRequest(SigningError):
     """The request does not describe what it asks a signature for; a fault of this program."""
 
@@ -96,7 +113,7 @@ def recorded_signature(
     return None
 
 
-def _is_same(last: SignRecord, request: SigningRequest) -> bool:
+def _is_same(last: SignRecord | Intent, request: SigningRequest) -> bool:
     asked = (request.height, request.round_number, request.weight, request.digest)
     return asked == (last.height, last.round_number, last.weight, last.digest)
 
@@ -123,6 +140,26 @@ def _record_of(request: SigningRequest, signature: bytes, last: SignRecord | Non
         request.weight,
         _above(request.height, passed[0], before[0]),
         _above(request.weight, passed[1], before[1]),
+    )
+
+
+def _intent_of(request: SigningRequest) -> Intent:
+    header = b"" if request.header is None else encode_header(request.header)
+    return Intent(
+        request.height, request.round_number, request.digest, request.weight, header, request.attachment
+    )
+
+
+def _request_of(intent: Intent, like: SigningRequest) -> SigningRequest:
+    """What was asked, to the letter."""
+    return replace(
+        like,
+        height=intent.height,
+        round_number=intent.round_number,
+        digest=intent.digest,
+        weight=intent.weight,
+        header=decode_header(intent.header) if intent.header else None,
+        attachment=intent.attachment,
     )
 
 
@@ -188,10 +225,39 @@ class GuardedSigner:
             if again is not None:
                 return again
             self._check_lock(request)
+            if self._key.is_elsewhere:
+                self._settle(request, last)
         except (GuardRefusal, GuardLocked):
             self.refusals += 1
             raise
-        signature = self._key.sign_digest(request)
+        return self._ask(request, last)
+
+    def _settle(self, request: SigningRequest, last: SignRecord | None) -> None:
+        """Make sure that the key has signed nothing that contradicts the request; put that on the disk."""
+        intent = self._guard.intent(request.kind)
+        if intent is not None and _is_same(intent, request):
+            return
+        if intent is not None and _forbids(intent.as_signed(), request, self._rule):
+            asked = _request_of(intent, request)
+            try:
+                self._ask(asked, last)
+            except RefusedElsewhere:
+                log.warning("the signer never signed what it was asked: %s", hex_of(intent.digest))
+            except SigningError as error:
+                raise Unsettled(intent, request, error) from error
+            else:
+                signed = self._guard.last(request.kind)
+                assert signed is not None
+                raise GuardRefusal(signed, request, self._rule)
+        self._guard.put_intent(request.kind, _intent_of(request))
+
+    def _ask(self, request: SigningRequest, last: SignRecord | None) -> bytes:
+        try:
+            signature = self._key.sign_digest(request)
+        except RefusedElsewhere:
+            if self._key.is_elsewhere:
+                self._guard.put_intent(request.kind, None)
+            raise
         self._check_signature(request.digest, signature)
         self._guard.record(request.kind, _record_of(request, signature, last))
         return signature

@@ -7,7 +7,7 @@ from node.primitives import rlp
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
 from node.storage.kv import Batch, KeyValue
-from node.storage.schema import sign_lock_key, sign_record_key, sign_rules_key
+from node.storage.schema import sign_intent_key, sign_lock_key, sign_record_key, sign_rules_key
 
 GuardRule: TypeAlias = Literal["height", "weight"]
 """See `guard`."""
@@ -31,6 +31,23 @@ class SignRecord:
     """The greatest height signed before, where that is above `height` (only by weight can it be)."""
     passed_weight: int | None = None
     """The same of weights (only by height can it be)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a key outside this process was asked to sign: it may have, though nobody here saw the answer."""
+
+    height: int
+    round_number: int
+    digest: Hash32
+    weight: int | None
+    header: bytes
+    """RLP of the header that the digest was made from; empty where there was none."""
+    attachment: bytes = field(default=b"", repr=False)
+
+    def as_signed(self) -> SignRecord:
+        """The record it would be; a guard judges others as if it were."""
+        return SignRecord(self.height, self.round_number, self.digest, b"", self.attachment, self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +84,25 @@ class Guard:
         return None if row is None else decode_record(row)
 
     def record(self, kind: str, record: SignRecord) -> None:
-        """Write the row; on return it has reached the disk."""
-        self._write(sign_record_key(self._address, self._chain_id, kind), encode_record(record))
+        """Write the row, which settles any intent; on return it has reached the disk."""
+        batch = Batch()
+        batch.put(sign_record_key(self._address, self._chain_id, kind), encode_record(record))
+        if self.intent(kind) is not None:
+            batch.delete(sign_intent_key(self._address, self._chain_id, kind))
+        self._kv.write(batch, sync=True)
+
+    def intent(self, kind: str) -> Intent | None:
+        """What the key was asked and has not been seen to answer; None where there is nothing."""
+        row = self._kv.get(sign_intent_key(self._address, self._chain_id, kind))
+        return None if row is None else _decode_intent(row)
+
+    def put_intent(self, kind: str, intent: Intent | None) -> None:
+        """Replace the intent, or forget it; on return it has reached the disk."""
+        key = sign_intent_key(self._address, self._chain_id, kind)
+        if intent is None:
+            self._delete(key)
+        else:
+            self._write(key, _encode_intent(intent))
 
     def rule_changes(self) -> tuple[RuleChange, ...]:
         """When the rule was changed, oldest first; before the first it was DEFAULT_RULE."""
@@ -96,7 +130,10 @@ class Guard:
         key = sign_lock_key(self._address, self._chain_id)
         if lock is not None:
             self._write(key, encode_lock(lock))
-            return
+        else:
+            self._delete(key)
+
+    def _delete(self, key: bytes) -> None:
         batch = Batch()
         batch.delete(key)
         self._kv.write(batch, sync=True)
@@ -146,6 +183,34 @@ def decode_record(row: bytes) -> SignRecord:
         )
     except (ValueError, rlp.RlpError) as error:
         raise StorageError(f"a guard row is damaged; nothing is signed on a guess: {error}") from error
+
+
+def _encode_intent(intent: Intent) -> bytes:
+    return rlp.encode(
+        [
+            intent.height,
+            intent.round_number,
+            intent.digest,
+            _optional(intent.weight),
+            intent.header,
+            intent.attachment,
+        ]
+    )
+
+
+def _decode_intent(row: bytes) -> Intent:
+    try:
+        height, round_number, digest, weight, header, attachment = rlp.as_list(rlp.decode(row), 6)
+        return Intent(
+            rlp.as_uint(height, 64),
+            rlp.as_uint(round_number, 64),
+            Hash32(rlp.as_bytes(digest, 32)),
+            _as_optional(weight),
+            rlp.as_bytes(header),
+            rlp.as_bytes(attachment),
+        )
+    except rlp.RlpError as error:
+        raise StorageError(f"the guard's row of what was asked is damaged: {error}") from error
 
 
 def _decode_lock(row: bytes) -> RestoreLock:

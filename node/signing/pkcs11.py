@@ -71,6 +71,8 @@ class _Private(Protocol):
 class TokenKey:
     """A DigestSigner whose key is in a token."""
 
+    is_elsewhere = True
+
     def __init__(self, name: TokenKeyName, pin: str, timeout_s: float) -> None:
         """Log in and find the key; KeyStoreError says what is wrong and what to do."""
         self._name = name

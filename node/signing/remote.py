@@ -17,12 +17,14 @@ from node.primitives.crypto import SECP256K1_HALF_N, SECP256K1_N, address_of
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
 from node.signing.clique_payload import encode_unsealed
-from node.signing.signer import SigningError, SigningRequest
+from node.signing.signer import RefusedElsewhere, SigningError, SigningRequest
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
 ATTEMPTS: Final = 2
 """A connection that idled too long is found broken only when it is used."""
 CLIQUE_CONTENT_TYPE: Final = "application/x-clique-header"
+CLEF_GUARD_REFUSAL: Final = -32_001
+"""How our signer tells a refusal of its guard from others in clef's dialect; clef has only -32000."""
 
 
 class Unreachable(Exception):
@@ -31,6 +33,8 @@ class Unreachable(Exception):
 
 class RemoteKey:
     """A DigestSigner whose key is elsewhere."""
+
+    is_elsewhere = True
 
     def __init__(
         self, url: str, dialect: str, address: Address, context: ssl.SSLContext | None, timeout_s: float
@@ -73,7 +77,8 @@ class RemoteKey:
             self._name = self._find_name()
         status, body = self._ask("POST", f"/api/v1/eth1/sign/{self._name}", {"data": data})
         if status != HTTPStatus.OK:
-            raise SigningError(f"the signer {self._url} refuses ({status}): {body[:500]}")
+            kind = RefusedElsewhere if status == HTTPStatus.PRECONDITION_FAILED else SigningError
+            raise kind(f"the signer {self._url} refuses ({status}): {body[:500]}")
         return body.strip()
 
     def _find_name(self) -> str:
@@ -93,7 +98,9 @@ class RemoteKey:
         if isinstance(answer, dict) and isinstance(answer.get("result"), str):
             return str(answer["result"])
         words = answer.get("error") if isinstance(answer, dict) else body[:500]
-        raise SigningError(f"the signer {self._url} refuses ({status}): {words}")
+        by_guard = isinstance(words, dict) and words.get("code") == CLEF_GUARD_REFUSAL
+        kind = RefusedElsewhere if by_guard else SigningError
+        raise kind(f"the signer {self._url} refuses ({status}): {words}")
 
     # --- HTTP
 

@@ -25,6 +25,7 @@ from node.primitives.errors import ChainError
 from node.primitives.ids import Address, hex_of
 from node.signing.clique_payload import decode_unsealed, decode_with_or_without_seal
 from node.signing.guard import GuardedSigner, GuardLocked, GuardRefusal
+from node.signing.remote import CLEF_GUARD_REFUSAL
 from node.signing.signer import SigningError, SigningRequest
 
 CLIQUE_KIND: Final = "clique-header"
@@ -155,7 +156,7 @@ class SigningService:
             signature = await key.signer.sign(request)
         except (GuardRefusal, GuardLocked) as refusal:
             audit.warning("refused by the guard", extra=fields)
-            raise Refused(HTTPStatus.PRECONDITION_FAILED, -32000, str(refusal)) from refusal
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, CLEF_GUARD_REFUSAL, str(refusal)) from refusal
         except SigningError as error:
             audit.warning("the key did not sign: %s", error, extra=fields)
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, -32000, str(error)) from error

@@ -18,6 +18,10 @@ class SigningError(PhoenixError):
     """No signature was given; the text says why. The driver answers the engine with SigningRefused."""
 
 
+class RefusedElsewhere(SigningError):
+    """A signer's own guard said no: it gave no signature for this, or has gone on since, and gives none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningRequest:
     """One digest to sign, with what a guard must know of it."""
@@ -56,6 +60,10 @@ class Signer(Protocol):
 class DigestSigner(Protocol):
     """A bare key: signs whatever it is given. May block; called from one thread at a time."""
 
+    is_elsewhere: bool
+    """Whether it is outside this process (a token, another machine): it may then sign and the answer be lost,
+    so that what it is asked must be on our disk before it is asked, and be asked again."""
+
     @property
     def address(self) -> Address:
         """Whose signatures these are."""
@@ -77,6 +85,8 @@ class OwnKey(DigestSigner, Protocol):
 
 class LocalKey:
     """A key in this process's memory, as a key store unlocks it."""
+
+    is_elsewhere = False
 
     def __init__(self, key: PrivateKey) -> None:
         self._key = key

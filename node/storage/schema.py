@@ -28,6 +28,7 @@ Consensus and signing
   g  address20 chain_id8 kind            -> what was last signed
   R  address20 chain_id8                 -> changes of the rule by which the guard judges
   L  address20 chain_id8                 -> up to where a restored guard signs nothing
+  i  address20 chain_id8 kind            -> what a key elsewhere was asked, until its answer is seen
 Single rows
   m  name                                -> head, genesis, rules, base, oldest, version, synced
 
@@ -174,3 +175,8 @@ SIGN_LOCKS_PREFIX: Final = b"L"
 def sign_lock_key(address: Address, chain_id: int) -> bytes:
     """L: up to where a guard that was restored from a backup signs nothing."""
     return b"L" + address + chain_id.to_bytes(8, "big")
+
+
+def sign_intent_key(address: Address, chain_id: int, kind: str) -> bytes:
+    """i: what a key outside this process was asked to sign, until its answer is recorded."""
+    return b"i" + address + chain_id.to_bytes(8, "big") + kind.encode()

@@ -45,6 +45,8 @@ CHAIN = 1337
 class Recorded:
     """A key that costs nothing: its signatures are made before the clock runs."""
 
+    is_elsewhere = False
+
     def __init__(self, requests: list[SigningRequest]) -> None:
         self._signatures = {asked.digest: KEY.sign(asked.digest) for asked in requests}
 

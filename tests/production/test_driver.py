@@ -178,7 +178,7 @@ def sign_of(block: Block) -> Sign:
 async def test_the_durable_head_comes_first_and_then_what_was_signed_last(autojump_clock: MockClock) -> None:
     maker = ChainMaker()
     last = LastSigned(maker.unimported(maker.head), bytes(65))
-    stage = Stage(last_signed=last)
+    stage = Stage(last_signed=lambda: last)
     await stage.run_for(5.0)
     (head, after) = [event for _, event in stage.engine.heard]
     assert isinstance(head, NewHead)
@@ -368,6 +368,23 @@ async def test_a_key_that_will_not_sign_leaves_a_full_node_that_says_so(autojump
         SigningRefused(seal_hash(block.header), "the token was pulled out")
     ]
     assert stage.engine.events(NewHead)[-1].header.number == 1, "and it follows the chain as before"
+
+
+async def test_what_a_refusal_brought_to_light_is_finished(autojump_clock: MockClock) -> None:
+    found: list[LastSigned] = []
+    stage = Stage(last_signed=lambda: found[-1] if found else None)
+    block = stage.maker.unimported(stage.maker.head)
+    earlier = LastSigned(block, bytes(65))
+    stage.signer.trouble = SigningError("already signed another")
+
+    def sign() -> list[Effect]:
+        found.append(earlier)  # the key was asked again, and told
+        return [sign_of(block)]
+
+    stage.engine.script = once(NewHead, sign)
+    await stage.run_for(5.0)
+    kinds = [type(event) for _, event in stage.engine.heard]
+    assert kinds == [NewHead, SigningRefused, LastSigned]
 
 
 async def test_a_broken_disk_behind_the_guard_stops_the_node(autojump_clock: MockClock) -> None:

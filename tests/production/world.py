@@ -93,7 +93,7 @@ class Validator:
             signer=self.signer,
             kv=self.kv,
             announce=self._announce,
-            last_signed=last_signed(self.signer.last(SIGN_KIND)),
+            last_signed=lambda: last_signed(self.signer.last(SIGN_KIND)),
             random=Random(seed),
             unix_ms=unix_ms,
         )

@@ -12,7 +12,14 @@ from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
 from node.signing.guard import GuardedSigner, GuardRefusal, InconsistentRequest
 from node.signing.guard_rows import Guard, GuardRule, RuleChange, SignRecord
-from node.signing.signer import DigestSigner, LocalKey, Signer, SigningError, SigningRequest
+from node.signing.signer import (
+    DigestSigner,
+    LocalKey,
+    RefusedElsewhere,
+    Signer,
+    SigningError,
+    SigningRequest,
+)
 from node.storage.kv import Batch
 from node.storage.memory import MemoryKV
 from node.storage.schema import sign_record_key
@@ -43,6 +50,7 @@ class NeverTwice:
     """A key that signs differently each time, as an HSM may, and counts."""
 
     address = KEY.address
+    is_elsewhere = False
 
     def __init__(self) -> None:
         self.calls = 0
@@ -176,6 +184,7 @@ async def test_no_signature_leaves_when_the_record_cannot_be_written() -> None:
 async def test_a_crash_between_signature_and_record_leaves_the_height_free() -> None:
     class DiesAfterSigning:
         address = KEY.address
+        is_elsewhere = False
 
         def sign_digest(self, asked: SigningRequest) -> bytes:
             KEY.sign(asked.digest)
@@ -220,6 +229,7 @@ async def test_concurrent_requests_for_one_height_give_one_signature() -> None:
 async def test_a_key_that_errs_is_found_out_and_nothing_is_recorded(wrong: bytes) -> None:
     class Errs:
         address: Address = KEY.address
+        is_elsewhere = False
 
         def sign_digest(self, asked: SigningRequest) -> bytes:
             return wrong
@@ -256,3 +266,59 @@ async def test_a_damaged_row_stops_the_node_and_is_never_guessed_at() -> None:
     kv.write(batch, sync=True)
     with pytest.raises(StorageError, match="damaged"):
         await signer_over(kv).sign(request(5, A))
+
+
+class Elsewhere:
+    """A key in another process: asked, it signs; its answers may be lost, or it may say no for ever."""
+
+    address: Address = KEY.address
+    is_elsewhere = True
+
+    def __init__(self) -> None:
+        self.asked: list[Hash32] = []
+        self.trouble: SigningError | None = None
+
+    def sign_digest(self, asked: SigningRequest) -> bytes:
+        self.asked.append(asked.digest)
+        if self.trouble is not None:
+            raise self.trouble
+        return KEY.sign(asked.digest)
+
+
+async def test_after_a_lost_answer_the_same_is_asked_again_and_only_that() -> None:
+    key, kv = Elsewhere(), MemoryKV()
+    key.trouble = SigningError("no answer in time")
+    with pytest.raises(SigningError, match="in time"):
+        await GuardedSigner(key, kv, CHAIN).sign(request(5, A))
+    again = GuardedSigner(key, kv.after_crash(Random(0)), CHAIN)
+    with pytest.raises(SigningError, match="may have signed it; nothing else is asked"):
+        await again.sign(request(5, B))
+    key.trouble = None
+    with pytest.raises(GuardRefusal):
+        await again.sign(request(5, B))
+    assert key.asked == [A, A, A]
+    assert again.last("vote") == SignRecord(5, 0, A, KEY.sign(A), b"block")
+    await again.sign(request(6, B))
+
+
+async def test_what_lies_above_an_unanswered_question_may_be_asked() -> None:
+    key, kv = Elsewhere(), MemoryKV()
+    signer = GuardedSigner(key, kv, CHAIN)
+    key.trouble = SigningError("no answer in time")
+    for digest in (A, A):
+        with pytest.raises(SigningError):
+            await signer.sign(request(5, digest))
+    key.trouble = None
+    await signer.sign(request(6, B))
+    assert key.asked == [A, A, B]
+
+
+async def test_the_refusal_of_the_signers_guard_sets_a_height_free() -> None:
+    key, kv = Elsewhere(), MemoryKV()
+    signer = GuardedSigner(key, kv, CHAIN)
+    key.trouble = RefusedElsewhere("already signed something else")
+    with pytest.raises(RefusedElsewhere):
+        await signer.sign(request(5, A))
+    key.trouble = None
+    await signer.sign(request(5, B))
+    assert key.asked == [A, B]

@@ -282,7 +282,7 @@ async def test_clefs_surface(world: World) -> None:
     assert await call("account_signData", "text/plain", ADDRESS, "0x00") == -32602
     assert await call("account_signData", clique, ADDRESS, "0x00") == -32602
     assert await call("account_signData", clique, ADDRESS) == -32602
-    assert await call("account_signData", clique, ADDRESS, hex_of(encode_unsealed(header_at(1)))) == -32000
+    assert await call("account_signData", clique, ADDRESS, hex_of(encode_unsealed(header_at(1)))) == -32001
     assert await call("eth_sign", ADDRESS, "0x" + "22" * 32) == -32601
     assert await call("account_signTransaction", {}) == -32601
 
