@@ -4,6 +4,8 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 
+from node.audit.records import Kind
+from node.audit.trail import AuditTrail
 from node.chain.reader import ChainReader
 from node.config.data_dir import node_key_path
 from node.config.settings import Settings
@@ -41,9 +43,11 @@ class Network:
         reader: ChainReader,
         serve: Callable[[Peer], Awaitable[None]],
         metrics: Metrics,
+        audit: AuditTrail,
     ) -> None:
         self._reader = reader
         self._metrics = metrics
+        self._audit = audit
         self._blocked: frozenset[bytes] = frozenset()
         self.pool = PeerPool(
             load_identity(settings),
@@ -83,8 +87,10 @@ class Network:
         match report:
             case PeerConnected(info):
                 log.info("peer connected", extra={"peer": str(info), "inbound": info.inbound})
+                self._audit.note(Kind.PEER_ADMITTED, _actor(info), {"inbound": info.inbound})
             case PeerLeft(info, by_us, reason):
                 log.info("peer left", extra={"peer": str(info), "by_us": by_us, "reason": reason})
+                self._audit.note(Kind.PEER_LEFT, _actor(info), {"by_us": by_us, "reason": reason})
                 if by_us:
                     self._metrics.peers_dropped.inc()
             case DialFailed(enode, reason, retry_s):
@@ -109,6 +115,10 @@ class Network:
                 log.error(
                     "a connection failed by our own fault", extra={"remote": str(remote)}, exc_info=error
                 )
+
+
+def _actor(info: PeerInfo) -> str:
+    return f"peer:{info.id[:16].hex()}@{info.remote}"
 
 
 def load_identity(settings: Settings) -> PrivateKey:

@@ -5,8 +5,10 @@ from typing import Final
 
 import trio
 
+from node.app.auditing import observe_audit_log
 from node.app.network import Network
 from node.app.parts import Node
+from node.audit.log import AuditLog
 from node.chain.reader import ChainReader
 from node.observability.health import Check, Health, head_age_check
 from node.observability.listener import serve_observability
@@ -60,6 +62,8 @@ async def observe(
     ]
     if node.auditor is not None:
         ready.append(_observe_audit(node.auditor, metrics))
+    if isinstance(node.audit, AuditLog):
+        ready.append(observe_audit_log(node.audit, metrics))
     signer = node.signer
     if signer is not None:
         metrics.read_at_scrape(

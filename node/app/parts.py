@@ -9,6 +9,9 @@ from pathlib import Path
 import trio
 
 from consensus.clique.rules import CliqueRules
+from node.app.auditing import open_audit
+from node.audit.log import AuditLog
+from node.audit.trail import NoTrail
 from node.chain.genesis_json import load_genesis
 from node.chain.opening import Chain, open_chain
 from node.config import data_dir
@@ -46,11 +49,14 @@ class Node:
     signer: GuardedSigner | None
     auditor: Auditor | None
     metrics: Metrics
+    audit: AuditLog | NoTrail
+    """Where everybody leaves a record of what was done."""
 
 
 async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     """Open what the settings name; `closing` closes it again. ConfigError, StorageError."""
     spec = load_genesis(settings.genesis)
+    audit = await open_audit(settings, closing)
     signing_key = None
     if settings.role == "validator":
         # It may ask the operator for a password, so it comes before all that is slow.
@@ -76,9 +82,6 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     pools.append(pool)
     restored = pool.restore(journal.open())
     log.info("chain is open", extra={"head": head.ref, "chain_id": spec.chain_id, "journal": restored})
-    signer = None
-    if signing_key is not None:
-        signer = await _guarded(signing_key, spec.chain_id, settings, closing)
     return Node(
         settings=settings,
         kv=kv,
@@ -86,15 +89,18 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         executor=executor,
         pool=pool,
         journal=journal,
-        signer=signer,
+        signer=await _guarded(signing_key, spec.chain_id, settings, closing),
         auditor=_auditor(settings, chain, executor),
         metrics=Metrics(program_version(), settings.role),
+        audit=audit,
     )
 
 
 async def _guarded(
-    key: DigestSigner, chain_id: int, settings: Settings, closing: AsyncExitStack
-) -> GuardedSigner:
+    key: DigestSigner | None, chain_id: int, settings: Settings, closing: AsyncExitStack
+) -> GuardedSigner | None:
+    if key is None:
+        return None
     # A database of its own: who syncs the chain anew must not forget what the key has signed.
     guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
     return GuardedSigner(key, guard, chain_id, settings.signing.guard_rule)

@@ -19,6 +19,8 @@ from node.production.recovery import last_signed, standing_proposals
 from node.rpc.api import RpcApi
 from node.rpc.server import serve_rpc
 from node.signing.guard import GuardedSigner
+from node.signing.recorded import RecordedSigner
+from node.signing.signer import Signer
 from node.sync.downloader import ChainHeaderRules
 from node.sync.sync import Sync
 from node.txpool.keeper import keep_pool
@@ -33,7 +35,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     """Run every service until cancelled; started once every port is bound."""
     settings, reader, metrics = node.settings, node.chain.reader, node.metrics
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
-    network = Network(settings, reader, sync.serve_peer, metrics)
+    network = Network(settings, reader, sync.serve_peer, metrics, node.audit)
     driver = None if node.signer is None else _driver(node, node.signer, sync)
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
@@ -82,11 +84,17 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
         importer=node.chain.importer,
         builder=builder,
         pool=node.pool,
-        signer=signer if node.auditor is None else AuditedSigner(signer, node.auditor),
+        signer=_outer_signer(node, signer),
         kv=node.kv,
         announce=sync.announce_block,
         last_signed=lambda: last_signed(signer.last(SIGN_KIND)),
     )
+
+
+def _outer_signer(node: Node, signer: GuardedSigner) -> Signer:
+    """The guarded key, every use of it recorded; silent once two executors disagree."""
+    recorded = RecordedSigner(signer, node.audit)
+    return recorded if node.auditor is None else AuditedSigner(recorded, node.auditor)
 
 
 async def _seal(driver: Driver, sync: Sync, first_peer_s: float) -> None:

@@ -29,6 +29,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "production.gas_limit_target": (5_000, (1 << 63) - 1),
     "pool.replacement_percent": (0, 1_000),
     "execution.audit_share": (0, 1),
+    "audit.disk_bytes_max": (1 << 20, 1 << 50),
 }
 """Least and most, both allowed, where the unit alone does not say it."""
 

@@ -4,6 +4,7 @@ data/
   database/          LevelDB: blocks, state, proposals
   guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
   nodekey            the identity on the network (unless node_key names another file), mode 0600
+  audit/             what was done to and through the node (node/audit); old files may be moved away
   transactions.rlp   journal of local transactions
 """
 
@@ -28,3 +29,8 @@ def node_key_path(data_dir: Path) -> Path:
 def journal_path(data_dir: Path) -> Path:
     """Transactions of our own clients that are in no block yet."""
     return data_dir / "transactions.rlp"
+
+
+def audit_path(data_dir: Path) -> Path:
+    """The audit log's folder."""
+    return data_dir / "audit"

@@ -182,6 +182,16 @@ class ReplicaSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """The chained record of what was done to and through this node (node/audit)."""
+
+    enabled: bool = True
+    disk_bytes_max: int = 2048 * MIB
+    """Of data_dir/audit. What strangers provoke is counted only from 70 % on, transactions are refused at
+    85 %, administration at 100 %; move old files away in time (`phoenix audit verify` first)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One node."""
 
@@ -202,3 +212,4 @@ class Settings:
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     replica: ReplicaSettings = field(default_factory=ReplicaSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)

@@ -1,0 +1,1 @@
+"""Whole nodes in this process, as the composition root makes them."""
