@@ -6,6 +6,7 @@ from typing import Final
 import trio
 
 from node.app.auditing import observe_audit_log
+from node.app.keys import observe_keys
 from node.app.network import Network
 from node.app.parts import Node
 from node.audit.log import AuditLog
@@ -15,6 +16,7 @@ from node.observability.listener import serve_observability
 from node.observability.metrics import Metrics
 from node.production.auditor import Auditor
 from node.production.driver import Driver
+from node.signing.lease_watch import LeaseWatch
 
 STALLED_PERIODS: Final = 20
 """The head may be this many block periods old, and at least `STALLED_S_LEAST`, before we are not ready."""
@@ -39,6 +41,7 @@ async def observe(
     node: Node,
     network: Network,
     driver: Driver | None,
+    lease: LeaseWatch | None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -64,16 +67,7 @@ async def observe(
         ready.append(_observe_audit(node.auditor, metrics))
     if isinstance(node.audit, AuditLog):
         ready.append(observe_audit_log(node.audit, metrics))
-    signer = node.signer
-    if signer is not None:
-        metrics.read_at_scrape(
-            "guard_refusals", "Signatures that our guard refused.", lambda: signer.refusals
-        )
-    if driver is not None:
-        metrics.read_at_scrape(
-            "sealed_blocks", "Blocks sealed by this node.", lambda: driver.health.sealed_blocks
-        )
-        ready.append(lambda: driver.health.problem)
+    ready += observe_keys(node, driver, lease)
     assert settings.metrics_port is not None
     await serve_observability(
         settings.metrics_host,

@@ -22,6 +22,7 @@ from node.execution.on_demand import OnDemandExecutor
 from node.observability.build import program_version
 from node.observability.metrics import Metrics
 from node.production.auditor import Auditor
+from node.signing.exclusive import held_exclusively
 from node.signing.guard import GuardedSigner
 from node.signing.opening import open_key
 from node.signing.signer import DigestSigner
@@ -59,6 +60,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     audit = await open_audit(settings, closing)
     signing_key = None
     if settings.role == "validator":
+        closing.enter_context(held_exclusively(settings.signing))
         # It may ask the operator for a password, so it comes before all that is slow.
         signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
     kv = await _open_database(data_dir.database_path(settings.data_dir), settings.storage, closing)

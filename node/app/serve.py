@@ -19,6 +19,7 @@ from node.production.recovery import last_signed, standing_proposals
 from node.rpc.api import RpcApi
 from node.rpc.server import serve_rpc
 from node.signing.guard import GuardedSigner
+from node.signing.lease_watch import lease_watch
 from node.signing.recorded import RecordedSigner
 from node.signing.signer import Signer
 from node.sync.downloader import ChainHeaderRules
@@ -37,6 +38,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
     network = Network(settings, reader, sync.serve_peer, metrics, node.audit)
     driver = None if node.signer is None else _driver(node, node.signer, sync)
+    lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
@@ -58,7 +60,9 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             backend = node_backend(node, network, sync, driver)
             await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
         if settings.observability.metrics_port is not None:
-            await nursery.start(observe, node, network, driver)
+            await nursery.start(observe, node, network, driver, lease)
+        if lease is not None:
+            nursery.start_soon(lease.run)
         if driver is not None:
             nursery.start_soon(_seal, driver, sync, FIRST_PEER_S if settings.p2p.static_peers else 0.0)
         log.info(

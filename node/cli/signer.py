@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -84,12 +84,16 @@ def serve(args: argparse.Namespace) -> None:
     import trio
 
     from node.observability import logs
+    from node.signing.exclusive import held_exclusively
     from node.signing.service_settings import load_service_settings
 
     settings = load_service_settings(args.config)
     logs.configure("info", args.log_format)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _guard_of(settings.data_dir) as kv:
+    with ExitStack() as closing:
+        kv = closing.enter_context(_guard_of(settings.data_dir))
+        for key in settings.keys:
+            closing.enter_context(held_exclusively(key.signing))
         trio.run(_serve_until_signal, settings, kv)
 
 

@@ -6,7 +6,8 @@ keeps in `guard_rows` what each key signed and lets nothing out that contradicts
 that to another machine.
 
 The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
-`service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels.
+`service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels, `lease` gives
+a key to one of several nodes at a time (`lease_watch` is the node's side); on one machine `exclusive` does.
 
 Duties of the callers:
 1. The driver holds a `Signer`, never a bare key; SigningError is its answer "not signed", with the reason.

@@ -208,6 +208,10 @@ class GuardedSigner:
         """Whose signatures these are."""
         return self._key.address
 
+    def identity(self) -> bytes:
+        """What tells this guard from every other."""
+        return self._guard.identity()
+
     def last(self, kind: str) -> SignRecord | None:
         """What was signed last: after a restart, a record above the head is a block to finish."""
         return self._guard.last(kind)
@@ -226,6 +230,7 @@ class GuardedSigner:
                 return again
             self._check_lock(request)
             if self._key.is_elsewhere:
+                request = replace(request, holder=self._guard.identity())
                 self._settle(request, last)
         except (GuardRefusal, GuardLocked):
             self.refusals += 1

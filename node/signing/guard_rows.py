@@ -1,5 +1,6 @@
 """What a guard keeps on disk of one key on one chain: its last signature of each kind, and the rule."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -7,11 +8,18 @@ from node.primitives import rlp
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
 from node.storage.kv import Batch, KeyValue
-from node.storage.schema import sign_intent_key, sign_lock_key, sign_record_key, sign_rules_key
+from node.storage.schema import (
+    GUARD_IDENTITY_KEY,
+    sign_intent_key,
+    sign_lock_key,
+    sign_record_key,
+    sign_rules_key,
+)
 
 GuardRule: TypeAlias = Literal["height", "weight"]
 """See `guard`."""
 DEFAULT_RULE: Final[GuardRule] = "height"
+IDENTITY_BYTES: Final = 16
 RULE_CHANGES_MAX: Final = 256
 """How many changes of the rule are remembered; the oldest are forgotten first."""
 
@@ -77,6 +85,14 @@ class Guard:
         self._kv = kv
         self._address = address
         self._chain_id = chain_id
+
+    def identity(self) -> bytes:
+        """Tells this guard from every other; drawn once. It goes where its database goes."""
+        found = self._kv.get(GUARD_IDENTITY_KEY)
+        if found is None:
+            found = secrets.token_bytes(IDENTITY_BYTES)
+            self._write(GUARD_IDENTITY_KEY, found)
+        return found
 
     def last(self, kind: str) -> SignRecord | None:
         """What was signed last; StorageError when the row cannot be read as one."""

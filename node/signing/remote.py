@@ -5,30 +5,24 @@ same request is sent again on a new one: a signer with a guard gives the same si
 is brought into our form here (s lowered, parity 0 or 1) and checked by the guard, as every key's is.
 """
 
-import http.client
 import json
-import ssl
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from node.config.settings import SigningSettings
 from node.primitives.crypto import SECP256K1_HALF_N, SECP256K1_N, address_of
-from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
 from node.signing.clique_payload import encode_unsealed
-from node.signing.signer import RefusedElsewhere, SigningError, SigningRequest
+from node.signing.remote_http import SignerConnection, Unreachable, open_connection
+from node.signing.signer import LeasedElsewhere, RefusedElsewhere, SigningError, SigningRequest
 
-ANSWER_BYTES_MAX: Final = 64 * 1024
-ATTEMPTS: Final = 2
-"""A connection that idled too long is found broken only when it is used."""
 CLIQUE_CONTENT_TYPE: Final = "application/x-clique-header"
 CLEF_GUARD_REFUSAL: Final = -32_001
-"""How our signer tells a refusal of its guard from others in clef's dialect; clef has only -32000."""
-
-
-class Unreachable(Exception):
-    """No answer from the signer; the text says why, as far as it is known."""
+CLEF_LEASED: Final = -32_002
+"""How our signer tells its refusals apart in clef's dialect; clef has only -32000."""
+HOLDER_HEADER: Final = "x-phoenix-holder"
+"""Which guard asks, in hex: our signer leases a key to one at a time. Others take no notice."""
 
 
 class RemoteKey:
@@ -36,16 +30,11 @@ class RemoteKey:
 
     is_elsewhere = True
 
-    def __init__(
-        self, url: str, dialect: str, address: Address, context: ssl.SSLContext | None, timeout_s: float
-    ) -> None:
-        """Does not connect. `context` is None for plain HTTP."""
-        self._url = url
+    def __init__(self, connection: SignerConnection, dialect: str, address: Address) -> None:
+        """Does not connect."""
+        self._connection = connection
         self._clef = dialect == "clef"
         self._address = address
-        self._context = context
-        self._timeout_s = timeout_s
-        self._connection: http.client.HTTPConnection | None = None
         self._name: str | None = None
 
     @property
@@ -58,99 +47,71 @@ class RemoteKey:
         if request.header is None:
             raise SigningError(f"a remote signer signs whole headers only, not {request.kind}")
         data = hex_of(encode_unsealed(request.header))
+        headers = {HOLDER_HEADER: request.holder.hex()} if request.holder else {}
         try:
-            text = self._by_clef(data) if self._clef else self._by_web3signer(data)
+            text = self._by_clef(data, headers) if self._clef else self._by_web3signer(data, headers)
         except Unreachable as error:
             raise SigningError(
-                f"the signer {self._url} cannot be reached: {error}; is it running?"
+                f"the signer {self._connection.url} cannot be reached: {error}; is it running?"
             ) from error
         return _our_form(text)
 
     def close(self) -> None:
         """Hang up; the next request connects again."""
-        self._disconnect()
+        self._connection.close()
 
     # --- dialects
 
-    def _by_web3signer(self, data: str) -> str:
+    def _by_web3signer(self, data: str, headers: Mapping[str, str]) -> str:
         if self._name is None:
             self._name = self._find_name()
-        status, body = self._ask("POST", f"/api/v1/eth1/sign/{self._name}", {"data": data})
+        path = f"/api/v1/eth1/sign/{self._name}"
+        status, body = self._connection.ask("POST", path, {"data": data}, headers)
         if status != HTTPStatus.OK:
-            kind = RefusedElsewhere if status == HTTPStatus.PRECONDITION_FAILED else SigningError
-            raise kind(f"the signer {self._url} refuses ({status}): {body[:500]}")
+            raise self._refusal(status, body[:500], _BY_STATUS.get(status, SigningError))
         return body.strip()
 
     def _find_name(self) -> str:
         """Web3Signer knows keys by their public half."""
-        status, body = self._ask("GET", "/api/v1/eth1/publicKeys", None)
+        status, body = self._connection.ask("GET", "/api/v1/eth1/publicKeys")
         names = _parsed(body) if status == HTTPStatus.OK else None
         for name in names if isinstance(names, list) else []:
             if isinstance(name, str) and _address_of(name) == self._address:
                 return name
-        raise SigningError(f"the signer {self._url} has no key of {hex_of(self._address)} for us ({status})")
+        raise SigningError(
+            f"the signer {self._connection.url} has no key of {hex_of(self._address)} for us ({status})"
+        )
 
-    def _by_clef(self, data: str) -> str:
+    def _by_clef(self, data: str, headers: Mapping[str, str]) -> str:
         parameters = [CLIQUE_CONTENT_TYPE, hex_of(self._address), data]
         call = {"jsonrpc": "2.0", "id": 1, "method": "account_signData", "params": parameters}
-        status, body = self._ask("POST", "/", call)
+        status, body = self._connection.ask("POST", "/", call, headers)
         answer = _parsed(body)
         if isinstance(answer, dict) and isinstance(answer.get("result"), str):
             return str(answer["result"])
         words = answer.get("error") if isinstance(answer, dict) else body[:500]
-        by_guard = isinstance(words, dict) and words.get("code") == CLEF_GUARD_REFUSAL
-        kind = RefusedElsewhere if by_guard else SigningError
-        raise kind(f"the signer {self._url} refuses ({status}): {words}")
+        code = words.get("code") if isinstance(words, dict) else None
+        raise self._refusal(status, str(words), _BY_CODE.get(code, SigningError))
 
-    # --- HTTP
+    def _refusal(self, status: int, words: str, kind: type[SigningError]) -> SigningError:
+        return kind(f"the signer {self._connection.url} refuses ({status}): {words}")
 
-    def _ask(self, method: str, path: str, document: object) -> tuple[int, str]:
-        body = None if document is None else json.dumps(document)
-        headers = {} if body is None else {"content-type": "application/json"}
-        reason = ""
-        for _ in range(ATTEMPTS):
-            try:
-                connection = self._connection or self._connect()
-                self._connection = connection
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read(ANSWER_BYTES_MAX).decode(errors="replace")
-            except (OSError, http.client.HTTPException) as error:
-                self._disconnect()
-                reason = _reason(error)
-                if isinstance(error, TimeoutError):
-                    break  # it was given its time
-        raise Unreachable(reason)
 
-    def _connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self._url)
-        host = parts.hostname or ""
-        if self._context is None:
-            return http.client.HTTPConnection(host, parts.port, timeout=self._timeout_s)
-        return http.client.HTTPSConnection(host, parts.port, timeout=self._timeout_s, context=self._context)
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+_BY_STATUS: Final[Mapping[int, type[SigningError]]] = {
+    HTTPStatus.PRECONDITION_FAILED: RefusedElsewhere,
+    HTTPStatus.LOCKED: LeasedElsewhere,
+}
+_BY_CODE: Final[Mapping[object, type[SigningError]]] = {
+    CLEF_GUARD_REFUSAL: RefusedElsewhere,
+    CLEF_LEASED: LeasedElsewhere,
+}
 
 
 def open_remote(settings: SigningSettings) -> RemoteKey:
     """The key that the settings name; ConfigError when the TLS files do not fit."""
-    assert settings.remote_url is not None, "the settings were checked"
-    assert settings.remote_address is not None
-    context = None
-    if settings.remote_url.startswith("https:"):
-        assert settings.remote_certificate is not None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        try:
-            context.load_cert_chain(settings.remote_certificate, settings.remote_key)
-            context.load_verify_locations(settings.remote_ca)
-        except OSError as error:
-            raise ConfigError([f"the TLS files for the remote signer do not fit: {error}"]) from error
+    assert settings.remote_address is not None, "the settings were checked"
     address = Address(bytes.fromhex(settings.remote_address[2:]))
-    return RemoteKey(settings.remote_url, settings.remote_dialect, address, context, settings.timeout_s)
+    return RemoteKey(open_connection(settings), settings.remote_dialect, address)
 
 
 def _our_form(text: str) -> bytes:
@@ -179,15 +140,3 @@ def _parsed(body: str) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not accepted ({error.verify_message}); renew it, or mend signing.remote_ca"
-        )
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason}); does it know our certificate, and is that still valid?"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -3,6 +3,7 @@
     GET  /upcheck                        OK                                              Web3Signer, eth1 mode
     GET  /api/v1/eth1/publicKeys         public keys that this client may use
     POST /api/v1/eth1/sign/{key}         {"data": RLP of the header without seal} -> r s v, v 27 or 28
+    POST, DELETE /api/v1/phoenix/lease/{key}     take or prolong the lease of a key; give it back    our own
     POST /                               JSON-RPC of clef: account_version, account_list, account_signData
                                          with application/x-clique-header, v 0 or 1
 
@@ -25,12 +26,14 @@ from node.primitives.errors import ChainError
 from node.primitives.ids import Address, hex_of
 from node.signing.clique_payload import decode_unsealed, decode_with_or_without_seal
 from node.signing.guard import GuardedSigner, GuardLocked, GuardRefusal
-from node.signing.remote import CLEF_GUARD_REFUSAL
+from node.signing.lease import HOLDER_BYTES_MAX, KeyLease, Leased
+from node.signing.remote import CLEF_GUARD_REFUSAL, CLEF_LEASED
 from node.signing.signer import SigningError, SigningRequest
 
 CLIQUE_KIND: Final = "clique-header"
 CLIQUE_CONTENT_TYPE: Final = "application/x-clique-header"
 SIGN_PATH: Final = "/api/v1/eth1/sign/"
+LEASE_PATH: Final = "/api/v1/phoenix/lease/"
 CLEF_VERSION: Final = "6.1.0"
 """Of clef's external interface, which clients look at."""
 
@@ -46,6 +49,19 @@ class HeldKey:
     chain_id: int
     clients: frozenset[str]
     kinds: frozenset[str]
+    lease: KeyLease
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: whose certificate it is, and which guard of theirs."""
+
+    name: str
+    holder: str = ""
+    """As the client calls it; empty when it does not."""
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.holder[:HOLDER_BYTES_MAX]}" if self.holder else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,7 @@ class SigningService:
             hex_of(key.signer.address): key for key in keys
         }
 
-    async def answer(self, client: str, method: str, target: str, body: bytes) -> Answer:
+    async def answer(self, client: Client, method: str, target: str, body: bytes) -> Answer:
         """One request of a client whose certificate is known. StorageError when the guard's disk fails."""
         match method, target:
             case "GET", "/upcheck":
@@ -86,15 +102,17 @@ class SigningService:
                 return await self._rpc(client, body)
             case "POST", _ if target.startswith(SIGN_PATH):
                 return await self._web3signer(client, target.removeprefix(SIGN_PATH), body)
+            case "POST" | "DELETE", _ if target.startswith(LEASE_PATH):
+                return self._lease(client, target.removeprefix(LEASE_PATH), give_back=method == "DELETE")
             case _:
                 return Answer(HTTPStatus.NOT_FOUND, b"there is no such thing here")
 
-    def _of(self, client: str) -> list[HeldKey]:
-        return [key for key in self._keys.values() if client in key.clients]
+    def _of(self, client: Client) -> list[HeldKey]:
+        return [key for key in self._keys.values() if client.name in key.clients]
 
     # --- the dialects
 
-    async def _web3signer(self, client: str, name: str, body: bytes) -> Answer:
+    async def _web3signer(self, client: Client, name: str, body: bytes) -> Answer:
         try:
             data = _hex(_object(body).get("data"))
             signature = await self._sign(client, name, _header(decode_unsealed, data))
@@ -103,7 +121,7 @@ class SigningService:
         text = hex_of(signature[:64] + bytes([signature[64] + 27]))
         return Answer(HTTPStatus.OK, text.encode())
 
-    async def _rpc(self, client: str, body: bytes) -> Answer:
+    async def _rpc(self, client: Client, body: bytes) -> Answer:
         identifier: object = None
         try:
             call = _object(body)
@@ -114,7 +132,7 @@ class SigningService:
             return _json({"jsonrpc": "2.0", "id": identifier, "error": error})
         return _json({"jsonrpc": "2.0", "id": identifier, "result": result})
 
-    async def _call(self, client: str, method: object, parameters: object) -> object:
+    async def _call(self, client: Client, method: object, parameters: object) -> object:
         match method, parameters:
             case "account_version", _:
                 return CLEF_VERSION
@@ -134,21 +152,40 @@ class SigningService:
 
     # --- the decision
 
-    async def _sign(self, client: str, name: str, header: Header) -> bytes:
+    def _lease(self, client: Client, name: str, *, give_back: bool) -> Answer:
+        key = self._names.get(name.lower())
+        if key is None or client.name not in key.clients:
+            return Answer(HTTPStatus.NOT_FOUND, f"no key {name[:132]} that {client.name} may use".encode())
+        if give_back:
+            key.lease.give_back(str(client))
+            audit.info("a lease was given back", extra={"client": str(client), "key": name[:132]})
+            return _json({"holder": None})
+        try:
+            key.lease.take(str(client))
+        except Leased as leased:
+            return Answer(HTTPStatus.LOCKED, str(leased).encode())
+        return _json({"holder": str(client), "seconds": key.lease.length_s})
+
+    async def _sign(self, client: Client, name: str, header: Header) -> bytes:
         digest = seal_hash(header)
         fields = {
-            "client": client,
+            "client": str(client),
             "key": name[:132],
             "height": header.number,
             "digest": hex_of(digest),
         }
         key = self._names.get(name.lower())
-        if key is None or client not in key.clients:
+        if key is None or client.name not in key.clients:
             audit.warning("refused: not a key of this client", extra=fields)
-            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client} may use")
+            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
         if CLIQUE_KIND not in key.kinds:
             audit.warning("refused: the key does not sign this kind", extra=fields)
             raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {CLIQUE_KIND}")
+        try:
+            key.lease.take(str(client))
+        except Leased as leased:
+            audit.warning("refused: another has the lease", extra=fields)
+            raise Refused(HTTPStatus.LOCKED, CLEF_LEASED, str(leased)) from leased
         request = SigningRequest(
             kind=CLIQUE_KIND, chain_id=key.chain_id, height=header.number, digest=digest, header=header
         )

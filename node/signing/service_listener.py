@@ -14,8 +14,10 @@ import trio
 
 from node.primitives.errors import ConfigError
 from node.signing.guard import GuardedSigner
+from node.signing.lease import KeyLease
 from node.signing.opening import open_own_key
-from node.signing.service import Answer, HeldKey, SigningService
+from node.signing.remote import HOLDER_HEADER
+from node.signing.service import Answer, Client, HeldKey, SigningService
 from node.signing.service_settings import ServiceSettings
 from node.storage.kv import KeyValue
 
@@ -35,7 +37,8 @@ def hold_keys(settings: ServiceSettings, kv: KeyValue) -> SigningService:
     for policy in settings.keys:
         key = open_own_key(policy.signing)
         signer = GuardedSigner(key, kv, policy.chain_id)
-        held.append(HeldKey(signer, key.public_key, policy.chain_id, policy.clients, policy.kinds))
+        lease = KeyLease(kv, key.address, policy.chain_id, settings.lease_s)
+        held.append(HeldKey(signer, key.public_key, policy.chain_id, policy.clients, policy.kinds, lease))
     return SigningService(held)
 
 
@@ -116,7 +119,8 @@ async def _talk(client: str, service: SigningService, stream: trio.SSLStream[tri
         if reading.complete:
             target = reading.target.decode(errors="replace")
             method = parser.get_method().decode()
-            answer = await service.answer(client, method, target, reading.body)
+            asker = Client(client, reading.holder)
+            answer = await service.answer(asker, method, target, reading.body)
             keep = parser.should_keep_alive()
             await stream.send_all(_frame(answer, keep=keep))
             if not keep:
@@ -133,6 +137,11 @@ class _Reading:
     body: bytes = b""
     complete: bool = False
     request_bytes: int = 0
+    holder: str = ""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == HOLDER_HEADER.encode():
+            self.holder = "".join(c for c in value.decode(errors="replace") if c.isalnum())
 
     def on_url(self, target: bytes) -> None:
         self.target += target

@@ -6,6 +6,7 @@ data_dir = "signer-data"              # the guard
 tls_certificate = "signer.pem"
 tls_key = "signer.key"
 tls_ca = "ca.pem"
+lease_s = 30                          # one node at a time has a key, and so long after it was last heard of
 
 [clients]                             # name -> SHA-256 of the certificate (openssl x509 -fingerprint -sha256)
 core-1 = "AB:12:..."
@@ -32,6 +33,8 @@ from node.config.settings import SigningSettings
 from node.primitives.errors import ConfigError
 
 FINGERPRINT_BYTES: Final = 32
+LEASE_S_MIN: Final = 1.0
+LEASE_S_MAX: Final = 3600.0
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +59,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tls_certificate: str
     tls_key: str
     tls_ca: str
+    lease_s: float = 30.0
     clients: dict[str, str]
     keys: list[_Key]
 
@@ -85,6 +89,8 @@ class ServiceSettings:
     clients: dict[bytes, str]
     """SHA-256 of a client's certificate -> its name."""
     keys: tuple[KeySettings, ...]
+    lease_s: float = 30.0
+    """See `lease`; 0 switches leases off, and leaves two nodes that share a key to the guard alone."""
 
 
 def load_service_settings(path: Path) -> ServiceSettings:
@@ -108,6 +114,7 @@ def load_service_settings(path: Path) -> ServiceSettings:
         folder / parsed.tls_ca,
         {_fingerprint(text): name for name, text in parsed.clients.items()},
         tuple(_key(key, folder) for key in parsed.keys),
+        parsed.lease_s,
     )
 
 
@@ -117,6 +124,8 @@ def _problems(parsed: _File) -> list[str]:
         for name, text in parsed.clients.items()
         if len(_fingerprint(text)) != FINGERPRINT_BYTES
     ]
+    if parsed.lease_s != 0 and not LEASE_S_MIN <= parsed.lease_s <= LEASE_S_MAX:
+        problems.append(f"lease_s is {parsed.lease_s:g}; {LEASE_S_MIN:g} to {LEASE_S_MAX:g}, or 0 for none")
     if not parsed.keys:
         problems.append("no [[keys]]: there is nothing to sign with")
     for number, key in enumerate(parsed.keys, start=1):

@@ -22,6 +22,10 @@ class RefusedElsewhere(SigningError):
     """A signer's own guard said no: it gave no signature for this, or has gone on since, and gives none."""
 
 
+class LeasedElsewhere(SigningError):
+    """Another process holds the lease of the key: this one stands by."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningRequest:
     """One digest to sign, with what a guard must know of it."""
@@ -39,6 +43,8 @@ class SigningRequest:
     digest: Hash32
     header: Header | None = None
     """The unsealed header that the digest was made from; the guard makes the digest of a header again."""
+    holder: bytes = b""
+    """Which guard asks; put in by it, for a signer that leases its keys."""
     attachment: bytes = field(default=b"", repr=False)
     """Opaque bytes (the encoded unsealed block) made durable with the signature. A node killed after signing
     and before importing would be refused a second block at this height; with these it finishes the first."""

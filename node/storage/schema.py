@@ -29,8 +29,9 @@ Consensus and signing
   R  address20 chain_id8                 -> changes of the rule by which the guard judges
   L  address20 chain_id8                 -> up to where a restored guard signs nothing
   i  address20 chain_id8 kind            -> what a key elsewhere was asked, until its answer is seen
+  l  address20 chain_id8                 -> who held the lease of a key last
 Single rows
-  m  name                                -> head, genesis, rules, base, oldest, version, synced
+  m  name                                -> head, genesis, rules, base, oldest, version, synced, guard
 
 A path is one ASCII hex digit per nibble from the trie's root. Where the length of a state key varies it ends
 in a path, and no path contains "/": the `u` rows of one key lie together in block order, and the state after
@@ -55,6 +56,7 @@ STATE_BASE_KEY: Final = b"mbase"
 STATE_OLDEST_KEY: Final = b"moldest"
 VERSION_KEY: Final = b"mversion"
 SYNCED_KEY: Final = b"msynced"
+GUARD_IDENTITY_KEY: Final = b"mguard"
 PROPOSALS_KEY: Final = b"p"
 
 
@@ -180,3 +182,8 @@ def sign_lock_key(address: Address, chain_id: int) -> bytes:
 def sign_intent_key(address: Address, chain_id: int, kind: str) -> bytes:
     """i: what a key outside this process was asked to sign, until its answer is recorded."""
     return b"i" + address + chain_id.to_bytes(8, "big") + kind.encode()
+
+
+def sign_lease_key(address: Address, chain_id: int) -> bytes:
+    """l: who held the lease of a signer's key last."""
+    return b"l" + address + chain_id.to_bytes(8, "big")

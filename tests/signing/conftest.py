@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.signing.test_service import world as world
 from tests.signing.tokens import Tokens, make_tokens
 
 

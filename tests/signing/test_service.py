@@ -24,7 +24,7 @@ from node.signing.guard import GuardedSigner
 from node.signing.keystore import store_key
 from node.signing.opening import open_key
 from node.signing.remote import RemoteKey, open_remote
-from node.signing.service import SigningService
+from node.signing.service import Client, SigningService
 from node.signing.service_listener import hold_keys, serve
 from node.signing.service_settings import load_service_settings
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
@@ -236,12 +236,12 @@ async def test_web3signers_surface(world: World) -> None:
     service = world.service()
 
     async def get(target: str) -> tuple[int, bytes]:
-        answer = await service.answer("alice", "GET", target, b"")
+        answer = await service.answer(Client("alice"), "GET", target, b"")
         return answer.status, answer.body
 
     async def post(name: str, data: object) -> tuple[int, bytes]:
         answer = await service.answer(
-            "alice", "POST", f"/api/v1/eth1/sign/{name}", json.dumps({"data": data}).encode()
+            Client("alice"), "POST", f"/api/v1/eth1/sign/{name}", json.dumps({"data": data}).encode()
         )
         return answer.status, answer.body
 
@@ -259,7 +259,7 @@ async def test_web3signers_surface(world: World) -> None:
         assert (await post(PUBLIC, wrong))[0] == 400
     assert (await post(PUBLIC, hex_of(encode_unsealed(header_at(2)))))[0] == 412
     for body in (b"", b"[]", b"\xff", b"[" * 9999, b'{"data": 5}'):
-        answer = await service.answer("alice", "POST", f"/api/v1/eth1/sign/{PUBLIC}", body)
+        answer = await service.answer(Client("alice"), "POST", f"/api/v1/eth1/sign/{PUBLIC}", body)
         assert answer.status == 400
 
 
@@ -268,7 +268,7 @@ async def test_clefs_surface(world: World) -> None:
 
     async def call(method: str, *parameters: object) -> object:
         body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": parameters}).encode()
-        answer = json.loads((await service.answer("alice", "POST", "/", body)).body)
+        answer = json.loads((await service.answer(Client("alice"), "POST", "/", body)).body)
         assert (answer["jsonrpc"], answer["id"]) == ("2.0", 7)
         return answer["result"] if "result" in answer else answer["error"]["code"]
 

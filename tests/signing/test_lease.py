@@ -1,0 +1,199 @@
+"""Two that share a key: one is active, the other stands by; and the guard stands behind the lease."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import trio
+
+from node.config.settings import SigningSettings
+from node.primitives.ids import Address
+from node.signing.exclusive import held_exclusively
+from node.signing.guard import GuardedSigner
+from node.signing.keystore import KeyStoreError, store_key
+from node.signing.lease import KeyLease, Leased
+from node.signing.lease_watch import lease_watch
+from node.signing.signer import LeasedElsewhere
+from node.storage.memory import MemoryKV
+from tests.interop.ports import free_port
+from tests.signing.authority import Authority
+from tests.signing.racer import KEY, settings_for
+from tests.signing.test_serve_command import started
+from tests.signing.test_service import World, request, running
+
+WHOSE = Address(b"\x01" * 20)
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lease_over(kv: MemoryKV, clock: Clock, length_s: float = 30.0) -> KeyLease:
+    return KeyLease(kv, WHOSE, 1, length_s, clock)
+
+
+def test_one_has_it_until_it_was_not_heard_of_for_the_whole_length() -> None:
+    clock = Clock()
+    lease = lease_over(MemoryKV(), clock)
+    lease.take("a")
+    clock.now += 29
+    lease.take("a")
+    clock.now += 29
+    with pytest.raises(Leased, match=r"leased to a for another 1\.0 s"):
+        lease.take("b")
+    clock.now += 1
+    lease.take("b")
+    with pytest.raises(Leased, match="leased to b"):
+        lease.take("a")
+
+
+def test_it_is_given_back_by_its_holder_only() -> None:
+    lease = lease_over(MemoryKV(), Clock())
+    lease.take("a")
+    lease.give_back("b")
+    with pytest.raises(Leased):
+        lease.take("b")
+    lease.give_back("a")
+    lease.take("b")
+
+
+def test_after_a_restart_of_the_signer_its_holder_has_the_whole_time_again() -> None:
+    kv, clock = MemoryKV(), Clock()
+    lease_over(kv, clock).take("a")
+    again = Clock(now=5.0)  # another boot: the clock began anew
+    lease = lease_over(kv, again)
+    with pytest.raises(Leased, match=r"another 30\.0 s"):
+        lease.take("b")
+    lease.take("a")
+    again.now += 30
+    lease.take("b")
+
+
+def test_without_a_length_there_is_none() -> None:
+    lease = lease_over(MemoryKV(), Clock(), length_s=0)
+    for holder in "ab":
+        lease.take(holder)
+
+
+@pytest.mark.parametrize("dialect", ["web3signer", "clef"])
+async def test_a_second_node_stands_by_in_either_dialect(world: World, dialect: str) -> None:
+    async with running(world):
+        first = GuardedSigner(world.remote(world.alice, dialect), MemoryKV(), 1337)
+        second = GuardedSigner(world.remote(world.alice, dialect), MemoryKV(), 1337)
+        await first.sign(request(1))
+        with pytest.raises(LeasedElsewhere, match=r"leased to alice/[0-9a-f]{32}"):
+            await second.sign(request(2))
+        await first.sign(request(2))
+
+
+async def test_a_node_holds_its_lease_and_gives_it_back_when_it_ends(world: World) -> None:
+    async with running(world):
+        settings = settings_for(world.folder, world.port)
+        nodes = [GuardedSigner(world.remote(world.alice), MemoryKV(), 1337) for _ in range(2)]
+        watches = [lease_watch(settings, node) for node in nodes]
+        async with trio.open_nursery() as second:
+            async with trio.open_nursery() as first:
+                first.start_soon(watches[0].run)
+                await nodes[0].sign(request(1))
+                second.start_soon(watches[1].run)
+                await until(lambda: watches[1].problem is not None)
+                assert "standing by" in str(watches[1].problem)
+                first.cancel_scope.cancel()
+            await until(lambda: watches[1].problem is None)
+            await nodes[1].sign(request(2))
+            second.cancel_scope.cancel()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    with trio.fail_after(30):
+        while not holds():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+def serving(folder: Path, port: int, lease_s: float) -> Path:
+    authority = Authority(folder)
+    authority.member("signer")
+    alice = authority.member("alice")
+    (folder / "password").write_text("pw")
+    (folder / "password").chmod(0o600)
+    keystore = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4)
+    config = folder / "signer.toml"
+    config.write_text(
+        f'port = {port}\ndata_dir = "data"\nlease_s = {lease_s}\ntls_certificate = "signer.pem"\n'
+        f'tls_key = "signer.key"\ntls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
+        f'[[keys]]\nchain_id = 1337\nclients = ["alice"]\nkeystore = "keys/{keystore.path.name}"\n'
+        'password_file = "password"\n'
+    )
+    return config
+
+
+def test_of_two_processes_that_race_one_signs_and_the_other_goes_on_when_it_dies(tmp_path: Path) -> None:
+    port = free_port()
+    config = serving(tmp_path, port, lease_s=1.0)
+    with started(config) as signer:
+        assert signer.stdout is not None
+        next(line for line in signer.stdout if "signer is running" in line)
+        # It writes a line for every request, and would stand still before a full pipe.
+        Thread(target=signer.stdout.read, daemon=True).start()
+        command = [sys.executable, "-m", "tests.signing.racer"]
+        racers = [
+            subprocess.Popen(
+                [*command, name, str(tmp_path), str(port), "1", "1000000"], stdout=subprocess.PIPE, text=True
+            )
+            for name in ("one", "two")
+        ]
+        said: list[list[dict[str, object]]] = [[], []]
+        try:
+            for racer, lines in zip(racers, said, strict=True):
+                assert racer.stdout is not None
+                lines.append(json.loads(racer.stdout.readline()))
+            (idle,) = [place for place in range(2) if "stands_by" in said[place][0]]
+            # The other is at work; it dies as in a power cut.
+            active = 1 - idle
+            assert "height" in said[active][0]
+            racers[active].kill()
+            last_words = racers[active].stdout
+            assert last_words is not None
+            said[active] += map(json.loads, last_words.read().splitlines())
+            stream = racers[idle].stdout
+            assert stream is not None
+            highest = max(int(str(line["height"])) for line in said[active])
+            while int(str(said[idle][-1].get("height", 0))) < highest + 3:
+                said[idle].append(json.loads(stream.readline()))
+        finally:
+            for racer in racers:
+                racer.kill()
+                if racer.stdout is not None:
+                    racer.stdout.close()
+                racer.wait()
+    digests: dict[object, object] = {}
+    for line in (line for lines in said for line in lines if "height" in line):
+        assert digests.setdefault(line["height"], line["digest"]) == line["digest"]
+
+
+def test_a_key_store_has_one_process(tmp_path: Path) -> None:
+    file = store_key(tmp_path / "keys", KEY, "pw", scrypt_n=1 << 4).path
+    refuses_a_second(SigningSettings(keystore=file), "another process signs with this key")
+
+
+def test_a_key_in_a_token_has_one_process() -> None:
+    settings = SigningSettings(backend="pkcs11", pkcs11_module=Path("/m"), pkcs11_token="t", pkcs11_key="k")
+    with held_exclusively(replace(settings, pkcs11_key="another")):
+        refuses_a_second(settings, "another process of this machine")
+
+
+def refuses_a_second(settings: SigningSettings, words: str) -> None:
+    refused = pytest.raises(KeyStoreError, match=words)
+    with held_exclusively(settings), refused, held_exclusively(settings):
+        pass
+    with held_exclusively(settings):
+        pass  # the first one has ended
