@@ -6,7 +6,7 @@ import trio
 
 from node.primitives.ids import Address, Hash32
 from node.primitives.transaction import Transaction
-from node.rpc.backend import PoolContent
+from node.rpc.backend import PoolContent, Until
 from node.txpool.pool import TransactionPool
 
 
@@ -18,9 +18,10 @@ class NodePool:
         self.minimum_priority_fee = minimum_priority_fee
         """wei per gas."""
 
-    async def submit(self, tx: Transaction) -> None:
-        """See the port; the journal has it on the disk on return."""
-        await self._pool.submit(tx)
+    async def submit(self, tx: Transaction) -> Until:
+        """See the port."""
+        self._pool.add(tx, local=True)
+        return self._pool.wait_durable
 
     def get(self, tx_hash: Hash32) -> Transaction | None:
         """See the port."""

@@ -16,7 +16,7 @@ import trio
 from node.config.settings import RpcSettings
 from node.execution.executor import ExecutionInterrupted
 from node.primitives.errors import RequestError, StorageError
-from node.rpc.backend import Abandoned
+from node.rpc.backend import Abandoned, Until
 from node.rpc.jsonrpc import (
     NULL_ID,
     Call,
@@ -35,7 +35,7 @@ from node.rpc.jsonrpc import (
     encode_value,
     parse,
 )
-from node.rpc.method import Method, Where
+from node.rpc.method import Held, Method, Where
 from node.rpc.params import bind
 from node.rpc.subscriptions import Session
 from node.rpc.workers import Lane
@@ -103,6 +103,7 @@ class Dispatcher:
         deadline = _Deadline(self._settings.reply_timeout_s)
         room = self._settings.response_bytes_max
         answers: list[bytes] = []
+        held: list[Until] = []
         for index, call in enumerate(calls):
             if index % CALLS_PER_TURN == CALLS_PER_TURN - 1:
                 await trio.lowlevel.checkpoint()
@@ -113,16 +114,21 @@ class Dispatcher:
             elif deadline.passed:
                 answer = self._fail(call, RequestTimeout(deadline.timeout_s))
             else:
-                answer = await self._answer_call(call, session, deadline)
+                answer = await self._answer_call(call, session, deadline, held)
             if answer is None:
                 continue
             room -= len(answer)
             if room <= 0 and isinstance(call, Call):
                 answer = self._too_large(call)
             answers.append(answer or b"")
+        for until in dict.fromkeys(held):
+            await until()
         return encode_batch(answers) if answers else None
 
-    async def _answer_call(self, call: Call, session: Session | None, deadline: "_Deadline") -> bytes | None:
+    async def _answer_call(
+        self, call: Call, session: Session | None, deadline: "_Deadline", held: list[Until] | None = None
+    ) -> bytes | None:
+        """The answer to one call. What it is held back for is left in `held`, or else waited for."""
         started_s = time.perf_counter() if self._observe else 0.0
         method = self.methods.get(call.method)
         error: RpcError | None = None
@@ -136,7 +142,7 @@ class Dispatcher:
             elif method.light is not None and method.light(*arguments):
                 result = method.handler(_never, *arguments)
             else:
-                result = await self._run(method, arguments, session, deadline)
+                result = await self._run(method, arguments, session, deadline, held)
         except RpcError as refused:
             error = refused
         except RequestError as refused:
@@ -154,7 +160,12 @@ class Dispatcher:
         return encode_result(call.id, result) if error is None else encode_error(call.id, error)
 
     async def _run(
-        self, method: Method, arguments: list[Any], session: Session | None, deadline: "_Deadline"
+        self,
+        method: Method,
+        arguments: list[Any],
+        session: Session | None,
+        deadline: "_Deadline",
+        held: list[Until] | None,
     ) -> Json:
         """A method that cannot be answered at once."""
         if method.where is Where.SESSION:
@@ -165,6 +176,12 @@ class Dispatcher:
         with trio.CancelScope(deadline=deadline.at):
             if method.where is Where.TASK:
                 answer = await method.handler(*arguments)
+                if isinstance(answer, Held):
+                    if held is None:
+                        await answer.until()
+                    else:
+                        held.append(answer.until)
+                    answer = answer.answer
                 return answer
             work = _Work(method.handler, arguments)
             try:

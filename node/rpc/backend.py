@@ -8,7 +8,7 @@ Whoever implements them promises:
 - A read answers for one block from start to end, even when the head moves meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -35,6 +35,8 @@ def stop_if(interrupted: Interrupted) -> None:
         raise Abandoned
 
 
+Until: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits until something holds."""
 PoolContent: TypeAlias = Mapping[Address, Sequence[Transaction]]
 """Waiting transactions by sender, by nonce."""
 
@@ -234,8 +236,12 @@ class PoolBackend(Protocol):
         """wei per gas over the base fee that a transaction must offer to be taken."""
         ...
 
-    async def submit(self, tx: Transaction) -> None:
-        """Take a client's transaction; a RequestError with geth's words when it is refused."""
+    async def submit(self, tx: Transaction) -> "Until | None":
+        """Take a client's transaction; a RequestError with geth's words when it is refused.
+
+        What comes back, if anything, is to be awaited before the client is told: the transaction is then on
+        the disk. Whoever takes many at once awaits them together.
+        """
         ...
 
     def get(self, tx_hash: Hash32) -> Transaction | None:

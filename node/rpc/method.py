@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from node.rpc.backend import Until
+from node.rpc.jsonrpc import Json
 from node.rpc.params import Param
 
 
@@ -14,7 +16,7 @@ class Where(Enum):
     LOOP = "loop"
     """On the event loop, called with nothing more: an answer in microseconds, at most a few point reads."""
     TASK = "task"
-    """On the event loop, awaited: it waits for somebody."""
+    """On the event loop, awaited: it waits for somebody. It may answer with Held."""
     SESSION = "session"
     """On the event loop, called with the connection's Session: only where notifications can be sent."""
     READ = "read"
@@ -28,6 +30,14 @@ class Where(Enum):
     """
     TRACE = "trace"
     """In a worker thread, called with an Interrupted: runs code for as long as it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that is not to be given before something holds. The calls of a batch wait together."""
+
+    answer: Json
+    until: Until
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ class TransactionPool:
     async def submit(self, tx: Transaction) -> None:
         """Take a local transaction, or raise PoolRejection; the journal has it on the disk on return."""
         self.add(tx, local=True)
+        await self.wait_durable()
+
+    async def wait_durable(self) -> None:
+        """Until the journal has all local transactions on the disk; those who wait share the write."""
         if self._journal is not None:
             await self._journal.wait_durable()
 

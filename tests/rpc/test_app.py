@@ -12,7 +12,7 @@ from node.primitives.errors import RequestError, StorageError
 from node.rpc.app import Dispatcher
 from node.rpc.backend import stop_if
 from node.rpc.jsonrpc import Json, LimitExceeded
-from node.rpc.method import Method, Where
+from node.rpc.method import Held, Method, Where
 from node.rpc.params import Param, read_quantity, read_text
 
 
@@ -122,6 +122,31 @@ async def test_a_batch_is_answered_in_its_order(autojump_clock: trio.testing.Moc
     answers = msgspec.json.decode(await api.answer(api.parse(msgspec.json.encode(calls))) or b"")
     assert [answer.get("result") for answer in answers] == ["late", "soon", None]
     assert answers[2]["error"]["code"] == -32600
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_an_answer_is_held_back_until_what_it_says_holds(
+    together: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    waits = []
+
+    async def durable() -> None:
+        waits.append(trio.current_time())
+        await trio.sleep(1)
+
+    async def take(text: str) -> Held:
+        return Held(text, durable)
+
+    api = Dispatcher(
+        [Method("t_take", take, (Param(read_text),), Where.TASK)], RpcSettings(namespaces=("t",))
+    )
+    calls = [{"jsonrpc": "2.0", "id": n, "method": "t_take", "params": [str(n)]} for n in range(20)]
+    began_s = trio.current_time()
+    for part in [calls] if together else [[call] for call in calls]:
+        body = msgspec.json.encode(part if together else part[0])
+        assert await api.answer(api.parse(body)) is not None
+    expected = 1 if together else len(calls)
+    assert (len(waits), trio.current_time() - began_s) == (expected, expected)
 
 
 async def test_a_thread_that_runs_too_long_is_left_behind_and_stops(

@@ -9,7 +9,7 @@ from node.rpc.backend import Backend, ChainBackend, PoolBackend
 from node.rpc.blocks import ByHash, is_light
 from node.rpc.encoding import receipt_json, transaction_json
 from node.rpc.jsonrpc import Json, RpcError
-from node.rpc.method import Method, Where
+from node.rpc.method import Held, Method, Where
 from node.rpc.params import Param, read_data, read_hash
 
 
@@ -61,7 +61,7 @@ class _Transactions:
             raise RpcError(f"the receipts of block {block.number} are not kept here; ask an archive node")
         return receipt_json(block, receipts, index)
 
-    async def send(self, encoded: bytes) -> Json:
+    async def send(self, encoded: bytes) -> Json | Held:
         assert self._pool is not None
         try:
             tx = decode_transaction(encoded)
@@ -69,8 +69,8 @@ class _Transactions:
             _ = tx.sender
         except ChainError as error:
             raise RpcError(f"invalid transaction: {error}") from None
-        await self._pool.submit(tx)
-        return hex_of(tx.hash)
+        until = await self._pool.submit(tx)
+        return hex_of(tx.hash) if until is None else Held(hex_of(tx.hash), until)
 
     def _mined(self, tx_hash: Hash32) -> tuple[Block, int] | None:
         place = self._chain.transaction_place(tx_hash)
