@@ -61,7 +61,7 @@ class _Transactions:
             raise RpcError(f"the receipts of block {block.number} are not kept here; ask an archive node")
         return receipt_json(block, receipts, index)
 
-    async def send(self, encoded: bytes) -> Json | Held:
+    async def send(self, encoded: bytes) -> "Json | Held":
         assert self._pool is not None
         try:
             tx = decode_transaction(encoded)
