@@ -81,7 +81,13 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
         production.empty_blocks,
         standing_proposals(node.kv),
     )
-    builder = BlockBuilder(node.chain.reader, node.chain.state, node.executor, production)
+    builder = BlockBuilder(
+        node.chain.reader,
+        node.chain.state,
+        node.executor,
+        production,
+        permit=node.chain.account_rules.check if spec.account_permissioning else None,
+    )
     return Driver(
         engine,
         reader=node.chain.reader,

@@ -5,6 +5,7 @@ so is a genesis.json whose rules differ from those by which stored blocks were m
 """
 
 import json
+from typing import Final
 
 from node.chain.genesis_json import load_genesis, parse_genesis
 from node.chain.validation import receipts_root, transactions_root
@@ -19,6 +20,8 @@ from node.state.commit import state_root_of
 from node.state.store import StateStore
 from node.storage import blocks
 from node.storage.kv import Batch, KeyValue
+
+_PERMISSIONING: Final = "phoenix.accountPermissioning"
 
 __all__ = ["genesis_block", "genesis_changes", "load_genesis", "open_genesis", "parse_genesis"]
 
@@ -122,6 +125,8 @@ def _contradictions(stored: dict[str, object], given: dict[str, object], head: B
         was, is_now = stored.get(name), given.get(name)
         if name == "forks":
             was, is_now = _in_force(was, head.number), _in_force(is_now, head.number)
+        elif name == _PERMISSIONING:
+            was, is_now = (_in_force([] if each is None else [each], head.number) for each in (was, is_now))
         if was != is_now and head.number > 0:
             problems.append(
                 f"genesis.json: {name} is {is_now}, but the blocks up to {head} were made with {was}"
@@ -136,11 +141,15 @@ def _in_force(forks: object, head: BlockNumber) -> list[object]:
 
 def _encode_rules(spec: ChainSpec) -> bytes:
     """All of the spec that decides whether a block is valid, as JSON. Fork choice is not part of it."""
-    rules = {
+    rules: dict[str, object] = {
         "chainId": spec.chain_id,
         "forks": [[number, Fork(fork).name] for number, fork in spec.forks],
         "clique.period": spec.engine.period_s,
         "clique.epoch": spec.engine.epoch_blocks,
         "zeroBaseFee": spec.zero_base_fee,
     }
+    permissioning = spec.account_permissioning
+    if permissioning is not None:
+        sees = "whole" if permissioning.whole else "kind"
+        rules[_PERMISSIONING] = [permissioning.from_block, hex_of(permissioning.ingress), sees]
     return json.dumps(rules, sort_keys=True).encode()

@@ -8,8 +8,11 @@ Forks by block, in geth's names (Besu's `constantinopleFixBlock` too):
   (`{"berlinBlock": 0}`), goes from one rule set straight to the next that is named.
 - A config that names no fork at all has London's rules from block 0.
 - `config.phoenix` marks a network of our own: `{"forkChoice": "eip3436" | "total-difficulty",
-  "shanghaiBlock": N, "cancunBlock": N}`. The fork choice is eip3436 there unless it says otherwise, and
-  total-difficulty, geth's, on networks without the section.
+  "shanghaiBlock": N, "cancunBlock": N, "accountPermissioning": {...}}`. The fork choice is eip3436 there
+  unless it says otherwise, and total-difficulty, geth's, on networks without the section.
+- `accountPermissioning`: `{"ingress": address, "block": N, "sees": "whole" | "kind"}`: from block N on, each
+  transaction is asked for at the ingress contract (node/permissioning/accounts.py). Its block counts as a
+  fork, so that a node without the rule is no peer.
 """
 
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from itertools import pairwise
 from typing import Final
 
 from node.chain.genesis_fields import Fields
-from node.primitives.chain_spec import CliqueSpec, Fork, ForkChoice
+from node.primitives.chain_spec import AccountPermissioningSpec, CliqueSpec, Fork, ForkChoice
 from node.primitives.ids import BlockNumber
 
 CHAIN_ID_MAX: Final = (1 << 63) - 37
@@ -41,6 +44,7 @@ _FORK_KEYS: Final[tuple[tuple[str, Fork | None], ...]] = (
     ("arrowGlacierBlock", None),
     ("grayGlacierBlock", None),
 )
+_PHOENIX_KEYS: Final = frozenset({"forkchoice", "shanghaiblock", "cancunblock", "accountpermissioning"})
 _PHOENIX_FORK_KEYS: Final = (("shanghaiBlock", Fork.SHANGHAI), ("cancunBlock", Fork.CANCUN))
 
 _ENGINES_ELSEWHERE: Final = {
@@ -85,6 +89,7 @@ class Rules:
     fork_id_blocks: tuple[BlockNumber, ...]
     engine: CliqueSpec
     zero_base_fee: bool
+    account_permissioning: AccountPermissioningSpec | None = None
 
     @property
     def is_london_at_genesis(self) -> bool:
@@ -101,8 +106,16 @@ def read_rules(config: Fields) -> Rules:
     if zero_base_fee and forks[-1][1] < Fork.LONDON:
         config.problem("zeroBaseFee", "there is no base fee without londonBlock")
     _refuse_what_is_not_understood(config)
+    permissioning = None if own_network is None else _read_account_permissioning(own_network)
+    if permissioning is not None:
+        fork_id_blocks = tuple(sorted({*fork_id_blocks, permissioning.from_block}))
     return Rules(
-        _read_chain_id(config), forks, fork_id_blocks, _read_engine(config, own_network), zero_base_fee
+        _read_chain_id(config),
+        forks,
+        fork_id_blocks,
+        _read_engine(config, own_network),
+        zero_base_fee,
+        permissioning,
     )
 
 
@@ -158,7 +171,7 @@ def _read_own_forks(config: Fields) -> list[tuple[str, BlockNumber, Fork | None]
             named[0][0].removeprefix("phoenix."), "builds on London: config.londonBlock is missing"
         )
     for key in section.names():
-        if key.lower() not in {"forkchoice", "shanghaiblock", "cancunblock"}:
+        if key.lower() not in _PHOENIX_KEYS:
             section.problem(key, "is not an option of a network of our own")
     return named
 
@@ -234,6 +247,24 @@ def _read_fork_choice(own_network: Fields | None) -> ForkChoice:
 
 
 # --- the rest
+
+
+def _read_account_permissioning(own_network: Fields) -> AccountPermissioningSpec | None:
+    section = own_network.object("accountPermissioning")
+    if section is None:
+        return None
+    if not section.has("ingress"):
+        section.problem("ingress", "is missing: the address, of genesis, that is asked")
+    block = section.uint("block", default=1)
+    if block < 1:
+        section.problem("block", "0; block 0 has no transactions, so the first that is checked is 1 or more")
+    sees = section.raw("sees") or "whole"
+    if sees not in ("whole", "kind"):
+        section.problem("sees", f'{sees!r} is none; it is "whole" or "kind"')
+    for key in section.names():
+        if key.lower() not in {"ingress", "block", "sees"}:
+            section.problem(key, "is not known here; it may be a rule that others follow")
+    return AccountPermissioningSpec(section.address("ingress"), max(block, 1), sees == "whole")
 
 
 def _refuse_what_is_not_understood(config: Fields) -> None:

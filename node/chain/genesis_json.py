@@ -52,6 +52,10 @@ def parse_genesis(source: str | bytes | Mapping[str, object]) -> ChainSpec:
     rules = read_rules(config)
     header = _read_header(top, rules)
     alloc = _read_alloc(top)
+    asked = rules.account_permissioning
+    if asked is not None and not alloc.get(asked.ingress, GenesisAccount()).code:
+        place, problem = "config.phoenix.accountPermissioning", "has no code in alloc: it could allow nothing"
+        top.problem(place, f"the ingress {hex_of(asked.ingress)} {problem}")
     if problems:
         raise ConfigError(problems)
     return ChainSpec(
@@ -61,6 +65,7 @@ def parse_genesis(source: str | bytes | Mapping[str, object]) -> ChainSpec:
         genesis=header,
         alloc=alloc,
         zero_base_fee=rules.zero_base_fee,
+        account_permissioning=asked,
         fork_id_blocks=rules.fork_id_blocks,
     )
 

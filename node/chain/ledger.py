@@ -26,7 +26,7 @@ from node.chain.errors import (
     UnknownParent,
 )
 from node.chain.events import ExecutedBlock, HeadChanged
-from node.chain.execution import BuiltBlock
+from node.chain.execution import BuiltBlock, Permit
 from node.chain.held import Accepted, HeldBlocks
 from node.chain.reader import ChainReader
 from node.chain.reorg import Route, route
@@ -68,6 +68,7 @@ class Ledger:
         executor: Executor,
         reader: ChainReader,
         settings: StorageSettings,
+        permit: Permit | None = None,
     ) -> None:
         self._spec = reader.spec
         self._kv = kv
@@ -85,6 +86,7 @@ class Ledger:
             held=self._held,
             settings=settings,
             condemn=self._condemn,
+            permit=permit,
         )
 
     # --- verification

@@ -15,6 +15,8 @@ from node.chain.ledger import Ledger
 from node.chain.reader import ChainReader
 from node.config.settings import StorageSettings
 from node.execution.executor import Executor
+from node.permissioning.accounts import ChainAccountRules
+from node.permissioning.contract import ContractCaller
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, Hash32
@@ -35,6 +37,10 @@ class Chain:
     state: StateStore
     ledger: Ledger
     """The importer's own; for tools and tests that run without an event loop."""
+    account_rules: ChainAccountRules
+    """What may stand in a block; whoever builds one asks the same."""
+    caller: ContractCaller
+    """Asks contracts for all permissioning, and remembers their answers."""
 
 
 def open_chain(
@@ -61,6 +67,8 @@ def open_chain(
     if head is None:
         raise StorageError(f"the head {head_ref} is missing from the database")
     engine_states = EngineStates(rules, kv, genesis, spec.engine.epoch_blocks)
+    caller = ContractCaller(executor, spec)
+    account_rules = ChainAccountRules(spec, caller)
     reader = ChainReader(
         spec=spec, kv=kv, state=state, engine_states=engine_states, genesis=genesis, head=head
     )
@@ -71,6 +79,7 @@ def open_chain(
         executor=executor,
         reader=reader,
         settings=settings,
+        permit=account_rules.check if spec.account_permissioning else None,
     )
     if state.base != head.ref:
         log.info("executing again what the state lags behind", extra={"base": state.base, "head": head.ref})
@@ -83,4 +92,4 @@ def open_chain(
     if resumed.change is not None:
         reader.move_head(resumed.change.head.header)
     importer = Importer(ledger, reader, known_sender=known_sender, unix_time=unix_time)
-    return Chain(reader, importer, state, ledger)
+    return Chain(reader, importer, state, ledger, account_rules, caller)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from node.chain.engine_states import EngineStates
 from node.chain.errors import BranchTooOld, InvalidBlock
-from node.chain.execution import BuiltBlock, run_block
+from node.chain.execution import BuiltBlock, Permit, check_permits, run_block
 from node.chain.held import HeldBlocks
 from node.chain.reader import ChainReader
 from node.chain.reorg import parent_of, route
@@ -49,8 +49,9 @@ class StateKeeper:
         held: HeldBlocks,
         settings: StorageSettings,
         condemn: Callable[[Header, ChainError], InvalidBlock],
+        permit: Permit | None,
     ) -> None:
-        """`condemn` remembers a block as bad and gives the error to raise."""
+        """`condemn` remembers a block as bad and gives the error to raise; `permit` judges transactions."""
         self.built: BuiltBlock | None = None
         """What our own builder executed last; the same block, sealed, is not executed again."""
         self._kv = kv
@@ -61,6 +62,7 @@ class StateKeeper:
         self._held = held
         self._settings = settings
         self._condemn = condemn
+        self._permit = permit
         self._layers_at: dict[BlockNumber, int] = {}
         self._pruned: list[Hash32] = []
 
@@ -85,7 +87,10 @@ class StateKeeper:
                 parent = parent_of(header, self._held.header)
                 ancestors = Ancestors(parent, self._held.header, self._reader.canonical_hash)
                 context = context_of(self._reader.spec, header, author, ancestors)
-                outcome = run_block(self._executor, context, self._state.view(header.parent_hash), block)
+                view = self._state.view(header.parent_hash)
+                if self._permit is not None:
+                    check_permits(self._permit, parent, view, block)
+                outcome = run_block(self._executor, context, view, block)
                 prepared = self._state.prepare(header.parent_hash, outcome.changes)
             verify_outcome(header, outcome, prepared.root)
         except InvalidBlock as error:

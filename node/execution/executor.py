@@ -125,6 +125,9 @@ class CallResult:
     """All that was accessed, reverted frames included; sender, recipient and precompiles only for slots."""
     gas_refunded: int = 0
     """The refund that `gas_used` has been lowered by."""
+    saw_block: bool = field(default=True, compare=False)
+    """Whether the call may have read of the block what another block would answer differently; true from an
+    executor that does not know."""
 
     @property
     def reverted(self) -> bool:

@@ -47,6 +47,17 @@ class CliqueSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountPermissioningSpec:
+    """Which contract says what may stand in a block (node.permissioning.accounts)."""
+
+    ingress: Address
+    from_block: BlockNumber
+    """The first block that is checked; 1 or more, so that a peer without the rule has another fork id."""
+    whole: bool = True
+    """Whether the contract sees the whole transaction, or only its kind."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenesisAccount:
     """One entry of genesis.json's alloc."""
 
@@ -86,6 +97,7 @@ class ChainSpec:
     alloc: Mapping[Address, GenesisAccount]
     zero_base_fee: bool = False
     """Besu's zeroBaseFee: the base fee is 0 in every block after genesis."""
+    account_permissioning: AccountPermissioningSpec | None = None
     fork_id_blocks: tuple[BlockNumber, ...] = ()
     """Every block above 0 at which genesis.json names a fork, ascending, once each: the input of EIP-2124.
 

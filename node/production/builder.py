@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from consensus.effects import BuildBlock
 from consensus.gas import base_fee_after, gas_limit_after
 from node.chain.cache import RecentlyUsed
-from node.chain.execution import BuiltBlock
+from node.chain.execution import BuiltBlock, Permit
 from node.chain.reader import ChainReader
 from node.chain.validation import receipts_root, transactions_root
 from node.config.settings import MIB, ProductionSettings
@@ -68,9 +68,12 @@ class BlockBuilder:
         executor: Executor,
         settings: ProductionSettings,
         *,
+        permit: Permit | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`permit` says what the chain's rules forbid in a child of a block."""
         self.settings = settings
+        self._permit = permit
         self._reader = reader
         self._states = states
         self._executor = executor
@@ -92,6 +95,7 @@ class BlockBuilder:
             settings=self.settings,
             monotonic=self._monotonic,
             interruptions=self._interruptions,
+            permit=self._permit,
         )
 
 
@@ -108,8 +112,11 @@ class BlockInProgress:
         settings: ProductionSettings,
         monotonic: Callable[[], float],
         interruptions: RecentlyUsed[Hash32, int],
+        permit: Permit | None,
     ) -> None:
         parent = request.parent
+        self._parent_view = states.view(parent.hash)
+        self._permit = permit
         self.request = request
         self._states = states
         self._monotonic = monotonic
@@ -126,7 +133,7 @@ class BlockInProgress:
             difficulty=request.difficulty,
             block_hash=reader.ancestors(parent),
         )
-        self._session = executor.begin(context, states.view(parent.hash))
+        self._session = executor.begin(context, self._parent_view)
         self._taken: dict[Hash32, Transaction] = {}
         self._bytes = 0
 
@@ -172,6 +179,8 @@ class BlockInProgress:
         """Execute one transaction; false when no later one of its sender can stand in the block either."""
         had_time = deadline - self._monotonic() >= self._budget_s / 2
         try:
+            if self._permit is not None:
+                self._permit(self.request.parent, self._parent_view, tx)
             self._session.apply(tx, lambda: cancelled() or self._monotonic() >= deadline)
         except NonceTooLow:
             return True  # the pool has not seen the parent yet: the sender's later ones may fit

@@ -164,8 +164,12 @@ class ChainMaker:
         delay_s: int = 0,
         vanity: bytes = b"",
         gas_limit_target: int | None = None,
+        permitted: bool = True,
     ) -> Block:
-        """Make a block without importing it; `signer` defaults to who is in turn, or next after it."""
+        """Make a block without importing it; `signer` defaults to who is in turn, or next after it.
+
+        With `permitted` false, as by a member who does not ask the chain's rules for accounts.
+        """
         state = self.reader.engine_state(parent.hash)
         assert isinstance(state, CliqueSnapshot)
         key = signer or self._signer_of(state, parent.number + 1)
@@ -186,7 +190,8 @@ class ChainMaker:
         settings = ProductionSettings(
             gas_limit_target=gas_limit_target or parent.gas_limit, build_budget_s=3600.0
         )
-        builder = BlockBuilder(self.reader, self.chain.state, self.executor, settings)
+        permit = self.chain.account_rules.check if permitted else None
+        builder = BlockBuilder(self.reader, self.chain.state, self.executor, settings, permit=permit)
         progress = builder.begin(request)
         progress.fill(Offer(transactions), lambda: False)
         self.built = built = progress.finish()

@@ -35,6 +35,21 @@ class BlockEnvironment:
     block_hash: "Callable[[BlockNumber], Hash32 | None]"
 
 
+class WatchedBlock:
+    """A BlockEnvironment that notes whether anything was read that differs from block to block."""
+
+    __slots__ = ("_block", "was_read")
+
+    def __init__(self, block: BlockEnvironment) -> None:
+        self._block = block
+        self.was_read = False
+
+    def __getattr__(self, name: str) -> object:
+        if name != "chain_id":
+            self.was_read = True
+        return getattr(self._block, name)
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionEnvironment:
     """What instructions read of the transaction."""

@@ -1,9 +1,9 @@
 """A block in the making: transactions from buying gas to paying the author, on the fast machine."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from node.execution.evm import precompiles
-from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnvironment
+from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnvironment, WatchedBlock
 from node.execution.evm.halts import AddressCollision, Halt
 from node.execution.evm.machine import Ending, polled, run
 from node.execution.evm.messages import created_address, run_precompile
@@ -84,6 +84,8 @@ class FastSession:
     def call(self, call: Call, intrinsic_gas: int, interrupted: Interrupted | None) -> CallResult:
         """Run a checked call on this session, which is used up by it."""
         accessed = self._world.record_accesses()
+        watched = WatchedBlock(self._block)
+        self._block = cast("BlockEnvironment", watched)
         execution = self.execute(call, intrinsic_gas, interrupted)
         return CallResult(
             output=execution.output,
@@ -92,6 +94,7 @@ class FastSession:
             logs=tuple(self._world.logs),
             touched=self._touched(call, execution.recipient, accessed),
             gas_refunded=execution.gas_refunded,
+            saw_block=watched.was_read,
         )
 
     def execute(
