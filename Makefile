@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where a compiler is missing these are left out, and Python does their work.
+KERNELS := $(wildcard node/native/*.[ch])
 # What goes to `python -m devnet up`: make devnet UP="--fresh --rpc-port 9545"
 UP ?=
 
@@ -37,6 +39,7 @@ bench: $(VENV)/.ready-dev  ## the measured ratios
 clean:  ## remove what was installed and built; stops the local network and forgets its chain
 	@if [ -x $(BIN)/python ] && [ -d .devnet ]; then $(BIN)/python -m devnet down --clean; fi
 	rm -rf $(VENV) .devnet build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f node/native/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -45,13 +48,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
-# Pinned in pyproject.toml; installed again whenever that file changes.
-$(VENV)/.ready: pyproject.toml | $(BIN)/python
+# Pinned in pyproject.toml; installed again whenever that file or the extension in C changes.
+$(VENV)/.ready: pyproject.toml $(KERNELS) | $(BIN)/python
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.ready-dev: pyproject.toml | $(BIN)/python
+$(VENV)/.ready-dev: pyproject.toml $(KERNELS) | $(BIN)/python
 	@echo "installing into $(VENV), with what tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.ready $@

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
     from node.cli.inspect_code import describe_code, parse_address
     from node.config.data_dir import database_path, guard_path
     from node.config.settings import StorageSettings
+    from node.native import in_words
     from node.state.audit import audit
     from node.storage.leveldb import LevelDB
 
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
             result["audited"] = {"block": str(found.base), "accounts": found.accounts, "slots": found.slots}
     finally:
         kv.close()
+    result["kernels"] = in_words()
     result["last_signed"] = _last_signed(guard_path(args.data_dir), result["chain_id"], result["signers"])
     show(result, as_json=args.json)
 

@@ -5,6 +5,7 @@ import platform
 from typing import Final
 
 from node.cli.output import Commands, add_command, add_json_flag, show
+from node.native import in_words
 from node.observability.build import client_version, program_version
 
 EXAMPLES: Final = """\
@@ -26,5 +27,6 @@ def run(args: argparse.Namespace) -> None:
         "version": program_version(),
         "client": client_version(),
         "python": platform.python_version(),
+        "kernels": in_words(),
     }
     show(result, as_json=args.json)

@@ -3,11 +3,13 @@
 Signatures are 65 bytes: r(32) ‖ s(32) ‖ y_parity(1), with y_parity 0 or 1.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import coincurve
 from sha3 import keccak_256
 
+from node.native import kernels
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
 
@@ -20,9 +22,14 @@ class InvalidSignature(ChainError):
     """No public key could have made this signature over this digest."""
 
 
-def keccak256(data: bytes) -> Hash32:
-    """Keccak-256 as Ethereum uses it (original padding, not SHA3-256). Yellow Paper, section 4.1."""
-    return Hash32(keccak_256(data).digest())
+if TYPE_CHECKING or kernels is None:
+
+    def keccak256(data: bytes) -> Hash32:
+        """Keccak-256 as Ethereum uses it (original padding, not SHA3-256). Yellow Paper, section 4.1."""
+        return Hash32(keccak_256(data).digest())
+
+else:
+    keccak256 = kernels.keccak256
 
 
 EMPTY_HASH: Final = keccak256(b"")
@@ -85,3 +92,49 @@ def recover_public_key(digest: Hash32, signature: bytes) -> bytes:
 def recover_address(digest: Hash32, signature: bytes) -> Address:
     """Address that signed the digest; InvalidSignature when there is none."""
     return address_of(recover_public_key(digest, signature))
+
+
+def recover_addresses(digests: Sequence[Hash32], signatures: Sequence[bytes]) -> list[Address | None]:
+    """Signers of many digests, None where there is none; in C the interpreter lock is free meanwhile."""
+    if any(len(signature) != SIGNATURE_BYTES for signature in signatures):
+        raise ValueError("a signature has 65 bytes")
+    if kernels is not None and _BOUND:
+        found = kernels.recover_addresses(b"".join(digests), b"".join(signatures))
+        return [None if address is None else Address(address) for address in found]
+    return [
+        _address_or_none(digest, signature) for digest, signature in zip(digests, signatures, strict=True)
+    ]
+
+
+def _address_or_none(digest: Hash32, signature: bytes) -> Address | None:
+    try:
+        return recover_address(digest, signature)
+    except InvalidSignature:
+        return None
+
+
+def _bind() -> bool:
+    """Lend the kernels coincurve's libsecp256k1; False when its private parts are not where they were."""
+    if kernels is None:
+        return False
+    try:
+        from coincurve._libsecp256k1 import ffi, lib
+        from coincurve.context import GLOBAL_CONTEXT
+
+        functions = (
+            ffi.addressof(lib, name)
+            for name in (
+                "secp256k1_ecdsa_recoverable_signature_parse_compact",
+                "secp256k1_ecdsa_recover",
+                "secp256k1_ec_pubkey_serialize",
+            )
+        )
+        places = [int(ffi.cast("uintptr_t", each)) for each in (GLOBAL_CONTEXT.ctx, *functions)]
+    except (ImportError, AttributeError, TypeError):
+        return False
+    kernels.bind_secp256k1(*places)
+    return True
+
+
+_BOUND: Final = _bind()
+"""Whether batches of signatures are recovered in C."""

@@ -4,12 +4,19 @@ One dataclass serves all three: a legacy or access-list gas price stands in both
 executes or prices a transaction needs no case distinction. `encoded` and `hash` are made once, at decoding.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from node.primitives import rlp
-from node.primitives.crypto import SECP256K1_HALF_N, SECP256K1_N, keccak256, recover_address
+from node.primitives.crypto import (
+    SECP256K1_HALF_N,
+    SECP256K1_N,
+    keccak256,
+    recover_address,
+    recover_addresses,
+)
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
 
@@ -63,10 +70,18 @@ class Transaction:
     def sender(self) -> Address:
         """The signer's address, recovered at the first call; InvalidSignature when there is none."""
         if self._sender is None:
-            signature = self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big") + bytes((self.y_parity,))
-            object.__setattr__(self, "_sender", recover_address(signing_hash(self), signature))
+            object.__setattr__(self, "_sender", recover_address(signing_hash(self), self._signature))
         assert self._sender is not None
         return self._sender
+
+    @property
+    def has_sender(self) -> bool:
+        """Whether the sender has been recovered or remembered."""
+        return self._sender is not None
+
+    @property
+    def _signature(self) -> bytes:
+        return self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big") + bytes((self.y_parity,))
 
     def remember_sender(self, sender: Address) -> None:
         """Take a sender recovered elsewhere for the same hash, so that it is never recovered twice."""
@@ -131,6 +146,18 @@ def signing_hash(tx: Transaction) -> Hash32:
     payload += fees
     payload += [tx.gas_limit, to, tx.value, tx.data, tx.access_list]
     return keccak256(bytes((tx.type,)) + rlp.encode(payload))
+
+
+def recover_senders(transactions: Iterable[Transaction]) -> None:
+    """Recover all senders that are not known yet, in one go; a signature that nobody made is passed by."""
+    unknown = [tx for tx in transactions if not tx.has_sender]
+    found = recover_addresses(
+        [signing_hash(tx) for tx in unknown],
+        [tx._signature for tx in unknown],
+    )
+    for tx, sender in zip(unknown, found, strict=True):
+        if sender is not None:
+            tx.remember_sender(sender)
 
 
 def _decode_legacy(encoded: bytes) -> Transaction:

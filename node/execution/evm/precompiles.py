@@ -1,23 +1,20 @@
 """The precompiled contracts 0x01 to 0x09 (Yellow Paper appendix E; EIP-152, 196, 197, 198, 1108, 2565).
 
-The elliptic curve bn128 comes from py_ecc; RIPEMD-160, which OpenSSL no longer offers by default, from
-pycryptodome. Invalid input halts with all gas, except in ECRECOVER, which then returns nothing.
+The arithmetic of bn128 and of BLAKE2 stands in `curve` and `blake2`; RIPEMD-160, which OpenSSL no longer
+offers by default, comes from pycryptodome. Invalid input halts with all gas, except in ECRECOVER, which then
+returns nothing.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from py_ecc import optimized_bn128 as bn128
-
+from node.execution.evm import blake2, curve
 from node.execution.evm.halts import Halt
-from node.execution.recursion import limit_recursion
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import SECP256K1_N, InvalidSignature, recover_address
 from node.primitives.ids import Address, Hash32
-
-limit_recursion()
 
 
 class InvalidInput(Halt):
@@ -141,218 +138,45 @@ def _modexp(data: bytes, _: Poll) -> bytes:
 # --- alt_bn128
 
 
-def _g1(data: bytes, offset: int) -> Any:
-    x, y = _word(data, offset), _word(data, offset + 32)
-    if x >= bn128.field_modulus or y >= bn128.field_modulus:
-        raise InvalidInput
-    if not x and not y:
-        return bn128.Z1
-    point = (bn128.FQ(x), bn128.FQ(y), bn128.FQ(1))
-    if not bn128.is_on_curve(point, bn128.b):
+def _point_or_halt(point: bytes | None) -> bytes:
+    if point is None:
         raise InvalidInput
     return point
-
-
-def _g2(data: bytes, offset: int) -> Any:
-    x_i, x_r, y_i, y_r = (_word(data, offset + 32 * n) for n in range(4))
-    if max(x_i, x_r, y_i, y_r) >= bn128.field_modulus:
-        raise InvalidInput
-    x, y = bn128.FQ2([x_r, x_i]), bn128.FQ2([y_r, y_i])
-    if x == bn128.FQ2.zero() and y == bn128.FQ2.zero():
-        return bn128.Z2
-    point = (x, y, bn128.FQ2.one())
-    in_group = bn128.is_on_curve(point, bn128.b2) and bn128.is_inf(bn128.multiply(point, bn128.curve_order))
-    if not in_group:
-        raise InvalidInput
-    return point
-
-
-def _encode_g1(point: Any) -> bytes:
-    if bn128.is_inf(point):
-        return bytes(64)
-    x, y = bn128.normalize(point)
-    return int(x).to_bytes(32, "big") + int(y).to_bytes(32, "big")
 
 
 def _ecadd(data: bytes, _: Poll) -> bytes:
-    return _encode_g1(bn128.add(_g1(data, 0), _g1(data, 64)))
+    return _point_or_halt(curve.add(data[:128].ljust(128, b"\0")))
 
 
 def _ecmul(data: bytes, _: Poll) -> bytes:
-    _g1(data, 0)  # refuses what is no point
-    return _multiply(_word(data, 0), _word(data, 32), _word(data, 64) % bn128.curve_order)
-
-
-_Point: TypeAlias = tuple[int, int, int]
-"""Jacobian coordinates: (x / z**2, y / z**3); z = 0 is the neutral element."""
-_WINDOW_BITS: Final = 4
-
-
-def _multiply(x: int, y: int, factor: int) -> bytes:
-    """factor * (x, y) on y**2 = x**3 + 3, on plain integers: a tenth of the time that py_ecc takes."""
-    if (not x and not y) or not factor:
-        return bytes(64)
-    multiples: list[_Point] = [(0, 1, 0), (x, y, 1)]
-    while len(multiples) < 1 << _WINDOW_BITS:
-        multiples.append(_added(multiples[-1], multiples[1]))
-    sum_: _Point = (0, 1, 0)
-    for shift in range(256 - _WINDOW_BITS, -1, -_WINDOW_BITS):
-        for _ in range(_WINDOW_BITS):
-            sum_ = _doubled(sum_)
-        digit = factor >> shift & ((1 << _WINDOW_BITS) - 1)
-        if digit:
-            sum_ = _added(sum_, multiples[digit])
-    p = bn128.field_modulus
-    inverse = pow(sum_[2], -1, p)
-    square = inverse * inverse % p
-    affine = sum_[0] * square % p, sum_[1] * square % p * inverse % p
-    return b"".join(coordinate.to_bytes(32, "big") for coordinate in affine)
-
-
-def _doubled(point: _Point) -> _Point:
-    """Explicit-Formulas Database, dbl-2009-l."""
-    x, y, z = point
-    if not z:
-        return point
-    p: int = bn128.field_modulus
-    a, b = x * x % p, y * y % p
-    c = b * b % p
-    d = 4 * x * b % p
-    e = 3 * a
-    x3 = (e * e - 2 * d) % p
-    return x3, (e * (d - x3) - 8 * c) % p, 2 * y * z % p
-
-
-def _added(one: _Point, two: _Point) -> _Point:
-    """Explicit-Formulas Database, add-2007-bl without its tricks."""
-    if not one[2]:
-        return two
-    if not two[2]:
-        return one
-    p: int = bn128.field_modulus
-    z1z1, z2z2 = one[2] * one[2] % p, two[2] * two[2] % p
-    u1, u2 = one[0] * z2z2 % p, two[0] * z1z1 % p
-    s1, s2 = one[1] * two[2] * z2z2 % p, two[1] * one[2] * z1z1 % p
-    h, r = (u2 - u1) % p, (s2 - s1) % p
-    if not h:
-        return (0, 1, 0) if r else _doubled(one)
-    hh = h * h % p
-    hhh, v = h * hh % p, u1 * hh % p
-    x3 = (r * r - hhh - 2 * v) % p
-    return x3, (r * (v - x3) - s1 * hhh) % p, h * one[2] * two[2] % p
+    return _point_or_halt(curve.multiply(data[:96].ljust(96, b"\0")))
 
 
 def _pairing_gas_byzantium(data: bytes) -> int:
-    return 100_000 + 80_000 * (len(data) // 192)
+    return 100_000 + 80_000 * (len(data) // curve.PAIR_BYTES)
 
 
 def _pairing_gas_istanbul(data: bytes) -> int:
-    return 45_000 + 34_000 * (len(data) // 192)
+    return 45_000 + 34_000 * (len(data) // curve.PAIR_BYTES)
 
 
 def _pairing(data: bytes, poll: Poll) -> bytes:
-    if len(data) % 192:
+    if len(data) % curve.PAIR_BYTES:
         raise InvalidInput
-    product = bn128.FQ12.one()
-    for offset in range(0, len(data), 192):
-        poll()
-        g1, g2 = _g1(data, offset), _g2(data, offset + 64)
-        product *= bn128.pairing(g2, g1, final_exponentiate=False)
-    return int(bn128.final_exponentiate(product) == bn128.FQ12.one()).to_bytes(32, "big")
+    one = curve.is_product_one(data, poll)
+    if one is None:
+        raise InvalidInput
+    return one.to_bytes(32, "big")
 
 
-# --- BLAKE2b compression (EIP-152, RFC 7693)
-
-_BLAKE2_IV: Final = (
-    0x6A09E667F3BCC908,
-    0xBB67AE8584CAA73B,
-    0x3C6EF372FE94F82B,
-    0xA54FF53A5F1D36F1,
-    0x510E527FADE682D1,
-    0x9B05688C2B3E6C1F,
-    0x1F83D9ABFB41BD6B,
-    0x5BE0CD19137E2179,
-)
-_SIGMA: Final = tuple(
-    bytes.fromhex(row)
-    for row in (
-        "000102030405060708090a0b0c0d0e0f",
-        "0e0a0408090f0d06010c00020b070503",
-        "0b080c0005020f0d0a0e030607010904",
-        "070903010d0c0b0e0206050a04000f08",
-        "0900050702040a0f0e010b0c0608030d",
-        "020c060a000b0803040d07050f0e0109",
-        "0c05010f0e0d040a000706030902080b",
-        "0d0b070e0c01030905000f040806020a",
-        "060f0e090b0300080c020d0701040a05",
-        "0a020804070601050f0b090e030c0d00",
-    )
-)
-_U64: Final = (1 << 64) - 1
-ROUNDS_PER_POLL: Final = 1024
-_FOUR: Final = sum(_U64 << shift for shift in (0, 128, 256, 384))
-"""Four 64-bit words in one integer, 64 bits apart from each other: a round mixes its four columns, then its
-four diagonals, at once. The gaps take carries and what a rotation pushes out."""
+# --- BLAKE2b compression (EIP-152)
 
 
 def _blake2f_gas(data: bytes) -> int:
-    return int.from_bytes(data[:4], "big") if len(data) == 213 else 0
+    return int.from_bytes(data[:4], "big") if len(data) == blake2.INPUT_BYTES else 0
 
 
 def _blake2f(data: bytes, poll: Poll) -> bytes:
-    if len(data) != 213 or data[212] > 1:
+    if len(data) != blake2.INPUT_BYTES or data[-1] > 1:
         raise InvalidInput
-    rounds = int.from_bytes(data[:4], "big")
-    numbers = [int.from_bytes(data[i : i + 8], "little") for i in range(4, 212, 8)]
-    h, m, t = numbers[:8], numbers[8:24], numbers[24:]
-    v = [*_BLAKE2_IV]
-    v[4] ^= t[0]
-    v[5] ^= t[1]
-    if data[212]:
-        v[6] ^= _U64
-    first, second = _four(h[:4]), _four(h[4:])
-    rows = _compress(rounds, m, (first, second, _four(v[:4]), _four(v[4:])), poll)
-    low, high = first ^ rows[0] ^ rows[2], second ^ rows[1] ^ rows[3]
-    words = [row >> shift & _U64 for row in (low, high) for shift in (0, 128, 256, 384)]
-    return b"".join(word.to_bytes(8, "little") for word in words)
-
-
-def _four(words: Sequence[int]) -> int:
-    return sum(word << 128 * place for place, word in enumerate(words))
-
-
-_Rows: TypeAlias = tuple[int, int, int, int]
-
-
-def _compress(rounds: int, m: Sequence[int], rows: _Rows, poll: Poll) -> _Rows:
-    """The rounds. In a diagonal step row r is turned r words to the left, and back afterwards."""
-    picked = [[_four([m[i] for i in s[k : k + 8 : 2]]) for k in (0, 1, 8, 9)] for s in _SIGMA]
-    a, b, c, d = rows
-    for n in range(rounds):
-        if n % ROUNDS_PER_POLL == 0:
-            poll()
-        x0, y0, x1, y1 = picked[n % 10]
-        a, b, c, d = _mix(a, b, c, d, x0, y0)
-        b = b >> 128 | (b & _U64) << 384
-        c = c >> 256 | (c << 256) & _FOUR
-        d = (d << 128) & _FOUR | d >> 384
-        a, b, c, d = _mix(a, b, c, d, x1, y1)
-        b = (b << 128) & _FOUR | b >> 384
-        c = c >> 256 | (c << 256) & _FOUR
-        d = d >> 128 | (d & _U64) << 384
-    return a, b, c, d
-
-
-def _mix(a: int, b: int, c: int, d: int, x: int, y: int) -> _Rows:
-    a = a + b + x & _FOUR
-    d ^= a
-    d = d >> 32 & _FOUR | d << 32 & _FOUR
-    c = c + d & _FOUR
-    b ^= c
-    b = b >> 24 & _FOUR | b << 40 & _FOUR
-    a = a + b + y & _FOUR
-    d ^= a
-    d = d >> 16 & _FOUR | d << 48 & _FOUR
-    c = c + d & _FOUR
-    b ^= c
-    return a, b >> 63 & _FOUR | b << 1 & _FOUR, c, d
+    return blake2.compress(data, poll)

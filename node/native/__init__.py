@@ -1,0 +1,43 @@
+"""Leaf work in C, where a compiler was there when the package was installed; in Python everywhere else.
+
+`kernels` is the extension, or None. Whoever has a kernel to use keeps the same in Python beside it, and both
+are held to be equal by tests. Nothing but speed depends on which one runs. Kernels take bytes and give bytes,
+check every length themselves, and let go of the interpreter lock where they take long.
+
+`PHOENIX_PURE_PYTHON=1` in the environment leaves them out: for tests, and to rule them out as a cause.
+"""
+
+import os
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+PURE_VARIABLE: Final = "PHOENIX_PURE_PYTHON"
+
+if TYPE_CHECKING:
+    from node.native import _kernels
+else:
+    try:
+        from node.native import _kernels
+    except ImportError:
+        _kernels = None
+
+
+def _is_pure() -> bool:
+    return os.environ.get(PURE_VARIABLE, "") not in ("", "0")
+
+
+def in_words() -> str:
+    """Which form is in use, and why."""
+    if kernels is not None:
+        return "C"
+    return f"Python ({PURE_VARIABLE} is set)" if _is_pure() else "Python (the extension was not built)"
+
+
+def has(name: str) -> bool:
+    """Whether there is a kernel of this name: some need what not every machine has."""
+    module: ModuleType | None = kernels
+    return hasattr(module, name)
+
+
+kernels = None if _is_pure() else _kernels
+"""The extension; None where Python does the work."""

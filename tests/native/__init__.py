@@ -1,0 +1,1 @@
+"""The extension in C, held to its Python form."""

@@ -1,0 +1,221 @@
+"""Every kernel gives what its Python form gives, and refuses what has another length."""
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import coincurve
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from py_ecc import optimized_bn128 as bn128
+from sha3 import keccak_256
+
+from node import native
+from node.execution.evm import blake2, curve
+from node.primitives.crypto import (
+    SECP256K1_N,
+    InvalidSignature,
+    PrivateKey,
+    recover_address,
+    recover_addresses,
+)
+from node.primitives.ids import Hash32
+
+ROOT = Path(__file__).resolve().parents[2]
+built = pytest.mark.skipif(native.kernels is None, reason=f"kernels: {native.in_words()}")
+KERNELS = native.kernels
+WRONG = (bytes(0), bytes(1), bytes(95), bytes(97), bytes(127), bytes(129), bytes(191), bytes(193), bytes(385))
+CALLS = {
+    "blake2_rounds": lambda data: KERNELS.blake2_rounds(data, bytes(128), 0, 1),
+    "blake2_rounds, message": lambda data: KERNELS.blake2_rounds(bytes(128), data, 0, 1),
+    "bn128_add": lambda data: KERNELS.bn128_add(data),
+    "bn128_multiply": lambda data: KERNELS.bn128_multiply(data),
+    "bn128_pair": lambda data: KERNELS.bn128_pair(data, b""),
+    "bn128_pair, product": lambda data: KERNELS.bn128_pair(bytes(192), data or b"x"),
+    "bn128_is_one": lambda data: KERNELS.bn128_is_one(data),
+    "recover_addresses": lambda data: KERNELS.recover_addresses(data or b"x", bytes(65)),
+}
+
+
+def number(value: int) -> bytes:
+    """32 bytes."""
+    return value.to_bytes(32, "big")
+
+
+def g1(factor: int) -> bytes:
+    """A multiple of the generator."""
+    return _encoded(bn128.multiply(bn128.G1, factor % bn128.curve_order))
+
+
+def g2(factor: int) -> bytes:
+    """A multiple of the generator on the twist."""
+    point = bn128.multiply(bn128.G2, factor % bn128.curve_order)
+    if bn128.is_inf(point):
+        return bytes(128)
+    return b"".join(number(int(c)) for axis in bn128.normalize(point) for c in reversed(axis.coeffs))
+
+
+def _encoded(point) -> bytes:
+    if bn128.is_inf(point):
+        return bytes(64)
+    return b"".join(number(int(axis)) for axis in bn128.normalize(point))
+
+
+def outside_the_group() -> bytes:
+    """A point of the twist whose order is another: nearly all of them."""
+    p = bn128.field_modulus
+    x = bn128.FQ2([1, 0])
+    while True:
+        square = x * x * x + bn128.b2
+        # Every square root in Fp2, where p is 3 modulo 4 (Adj and Rodriguez-Henriquez, algorithm 9).
+        a = square ** ((p - 3) // 4)
+        alpha, root = a * a * square, a * square
+        root = (
+            bn128.FQ2([0, 1]) * root
+            if alpha == bn128.FQ2([-1, 0])
+            else (alpha + bn128.FQ2.one()) ** ((p - 1) // 2) * root
+        )
+        if root * root == square:
+            return b"".join(number(int(c)) for axis in (x, root) for c in reversed(axis.coeffs))
+        x += bn128.FQ2.one()
+
+
+P = bn128.field_modulus
+EDGES = (0, 1, 2, 3, P - 1, P, P + 1, bn128.curve_order, 2**256 - 1)
+points = st.one_of(
+    st.integers(0, 2**256).map(g1),
+    st.sampled_from([number(x) + number(y) for x, y in product(EDGES, EDGES)]),
+    st.binary(min_size=64, max_size=64),
+)
+factors = st.one_of(st.integers(0, 2**256 - 1), st.sampled_from(EDGES)).map(number)
+
+
+@built
+@given(st.binary(max_size=700))
+def test_hashes(data):
+    assert KERNELS.keccak256(data) == keccak_256(data).digest()
+    assert KERNELS.keccak256(bytearray(data)) == KERNELS.keccak256(memoryview(data))
+
+
+@given(
+    rounds=st.integers(0, 40),
+    data=st.binary(min_size=208, max_size=208),
+    last=st.sampled_from((b"\0", b"\1")),
+)
+def test_compression_of_blake2(rounds, data, last):
+    whole = rounds.to_bytes(4, "big") + data + last
+    assert blake2.compress(whole, lambda: None) == blake2.compress_in_python(whole, lambda: None)
+
+
+@built
+def test_rounds_of_blake2_may_be_done_in_parts(monkeypatch):
+    whole = (1000).to_bytes(4, "big") + bytes(range(208)) + b"\1"
+    polls = []
+    monkeypatch.setattr(blake2, "ROUNDS_PER_POLL_IN_C", 13)
+    assert blake2.compress(whole, lambda: polls.append(1)) == blake2.compress_in_python(whole, lambda: None)
+    assert len(polls) == 77
+
+
+@given(points, points)
+def test_sums_of_points(one, two):
+    assert curve.add(one + two) == curve.add_in_python(one + two)
+    assert curve.add(one + one) == curve.add_in_python(one + one)
+
+
+@settings(max_examples=50)
+@given(points, factors)
+def test_multiples_of_points(point, factor):
+    assert curve.multiply(point + factor) == curve.multiply_in_python(point + factor)
+
+
+ONE, MINUS_ONE = g1(1), g1(-1)
+PAIRS = {
+    "nothing": b"",
+    "neutral": bytes(192),
+    "neutral and a generator": bytes(64) + g2(1),
+    "a generator and neutral": ONE + bytes(128),
+    "a pair alone": ONE + g2(1),
+    "a pair and its opposite": ONE + g2(1) + MINUS_ONE + g2(1),
+    "a pair and its opposite on the twist": ONE + g2(1) + ONE + g2(-1),
+    "six is two times three": g1(6) + g2(1) + g1(-2) + g2(3),
+    "six is not two times two": g1(6) + g2(1) + g1(-2) + g2(2),
+    "not on the curve": number(1) + number(3) + g2(1),
+    "not on the twist": ONE + g2(1)[:-1] + b"\0",
+    "coordinate too large": number(P + 1) + number(2) + g2(1),
+    "coordinate of the twist too large": ONE + number(P) + g2(1)[32:],
+    "on the twist but not in the group": ONE + outside_the_group(),
+    "valid, then not on the curve": ONE + g2(1) + number(1) + number(3) + g2(1),
+    "neutral, then outside the group": bytes(64) + outside_the_group(),
+}
+
+
+@pytest.mark.parametrize("pairs", PAIRS.values(), ids=PAIRS)
+def test_pairings(pairs):
+    assert curve.is_product_one(pairs, lambda: None) == curve.is_product_one_in_python(pairs, lambda: None)
+
+
+@built
+@settings(max_examples=40)
+@given(st.integers(1, bn128.curve_order - 1), st.integers(1, bn128.curve_order - 1), st.booleans())
+def test_pairings_are_bilinear(a, b, differs):
+    pairs = g1(a) + g2(b) + g1(-(a * b + differs)) + g2(1)
+    assert curve.is_product_one(pairs, lambda: None) is not differs
+
+
+digests = st.binary(min_size=32, max_size=32)
+signatures = st.one_of(
+    st.binary(min_size=65, max_size=65),
+    st.builds(
+        lambda r, s, parity: number(r) + number(s) + bytes((parity,)),
+        st.sampled_from((0, 1, SECP256K1_N - 1, SECP256K1_N, 2**256 - 1)),
+        st.sampled_from((0, 1, SECP256K1_N // 2, SECP256K1_N)),
+        st.integers(0, 4),
+    ),
+    st.builds(
+        lambda key, digest: PrivateKey(number(key)).sign(Hash32(digest)), st.integers(1, 2**200), digests
+    ),
+)
+
+
+def one_by_one(digest: bytes, signature: bytes) -> bytes | None:
+    """As recovery of a single signature has it."""
+    try:
+        return recover_address(Hash32(digest), signature)
+    except InvalidSignature:
+        return None
+
+
+@given(st.lists(st.tuples(digests, signatures), max_size=5))
+def test_batches_of_signatures(batch):
+    found = recover_addresses([Hash32(digest) for digest, _ in batch], [each for _, each in batch])
+    assert found == [one_by_one(digest, signature) for digest, signature in batch]
+
+
+def test_a_signer_is_found():
+    key, digest = PrivateKey(number(7)), Hash32(number(1))
+    other = coincurve.PrivateKey(number(8)).sign_recoverable(digest, hasher=None)
+    found = recover_addresses([digest, digest, digest], [key.sign(digest), bytes(65), other])
+    assert found == [key.address, None, PrivateKey(number(8)).address]
+
+
+@built
+@pytest.mark.parametrize("name", CALLS)
+def test_other_lengths_are_refused(name):
+    good = {"bn128_add": 128, "bn128_multiply": 96, "bn128_pair": 192}.get(name)
+    for data in WRONG:
+        if len(data) != good:
+            with pytest.raises(ValueError, match="bytes"):
+                CALLS[name](data)
+
+
+@pytest.mark.parametrize("value", ["1", "0"])
+def test_a_variable_rules_the_kernels_out(value):
+    environment = os.environ | {native.PURE_VARIABLE: value}
+    command = (sys.executable, "-c", "from node import native; print(native.in_words())")
+    words = subprocess.run(
+        command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert (words == f"Python ({native.PURE_VARIABLE} is set)") is (value == "1")
