@@ -83,14 +83,16 @@ def gather(packages: Path, folders: Sequence[str] = ()) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def compile_all(sources: Mapping[str, str], packages: Path) -> dict[str, Any]:
+def compile_all(
+    sources: Mapping[str, str], packages: Path, *, outputs: Mapping[str, Any] = SETTINGS["outputSelection"]
+) -> dict[str, Any]:
     """solc's output for the sources; BuildFailed with every error and every warning about our own files."""
     import solcx
 
     asked = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": SETTINGS,
+        "settings": {**SETTINGS, "outputSelection": outputs},
     }
     os.environ["PHOENIX_NODE_MODULES"] = str(packages)
     try:

@@ -23,8 +23,8 @@ abstract contract Governed is AccessManagedUpgradeable, UUPSUpgradeable {
     error GovernedNotPaused();
     error GovernedPauseTooSoon(uint64 from);
 
-    event PausedUntil(uint64 until, address by);
-    event PauseLifted(address by);
+    event PausedUntil(uint64 until, address indexed by);
+    event PauseLifted(address indexed by);
 
     modifier whenNotPaused() {
         if (paused()) revert GovernedPaused(_governed().pausedUntil);

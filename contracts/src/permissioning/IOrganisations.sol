@@ -23,7 +23,7 @@ interface IOrganisations {
     event AccountAdded(bytes32 indexed organisation, address indexed account, uint8 roles);
     event AccountRolesChanged(bytes32 indexed organisation, address indexed account, uint8 roles);
     event AccountRemoved(bytes32 indexed organisation, address indexed account);
-    event IngressesChanged(address nodeIngress, address accountIngress);
+    event IngressesChanged(address indexed nodeIngress, address indexed accountIngress);
 
     /// @notice Enter an organisation with its first account, which gets every role. REGISTRAR only.
     function addOrganisation(bytes32 organisation, address admin, bytes32 evidence) external;

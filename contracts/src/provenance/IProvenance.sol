@@ -137,19 +137,19 @@ interface IProvenance {
     /// @notice Custodian: take components out of their parent.
     function disassemble(bytes32 parent, bytes32[] calldata components) external;
     /// @notice Record an inspection. Restricted to inspectors.
-    function inspect(bytes32 component, bool passed, bytes32 report) external;
+    function inspect(bytes32 id, bool passed, bytes32 report) external;
     /// @notice Custodian: attest which firmware runs. `evidence`: hash of the measurement or quote.
-    function attestFirmware(bytes32 component, bytes32 firmware, bytes32 evidence) external;
+    function attestFirmware(bytes32 id, bytes32 firmware, bytes32 evidence) external;
     /// @notice Manufacturer: recall a component.
-    function recall(bytes32 component, bytes32 reason) external;
+    function recall(bytes32 id, bytes32 reason) external;
     /// @notice Manufacturer: the recalled component is sound again.
-    function clearRecall(bytes32 component, bytes32 reason) external;
+    function clearRecall(bytes32 id, bytes32 reason) external;
     /// @notice Manufacturer: recall a whole model in one transaction.
     function recallModel(bytes32 model, bytes32 reason) external;
     /// @notice Manufacturer: clear a model.
     function clearModelRecall(bytes32 model, bytes32 reason) external;
     /// @notice Custodian: end the life of a component without children and outside any parent.
-    function decommission(bytes32 component, bytes32 evidence) external;
+    function decommission(bytes32 id, bytes32 evidence) external;
 
     /// @notice Record scans at a place, each in its component's history. Restricted to scanners.
     function scan(bytes32[] calldata components, bytes32 place) external;
