@@ -172,6 +172,10 @@ class Peer:
         """`send` for what `encode_message` made elsewhere (large answers are encoded in a worker thread)."""
         return self._queue(self._eth.offset + code, payload)
 
+    def shares(self, capability: str) -> bool:
+        """Whether another protocol than eth is shared with this peer."""
+        return capability in self._opaque
+
     def send_opaque(self, capability: str, code: int, payload: bytes) -> bool:
         """`send` for another protocol that is shared with this peer; KeyError when it is not."""
         return self._queue(self._opaque[capability][0].offset + code, payload)

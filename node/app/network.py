@@ -16,6 +16,7 @@ from node.primitives.errors import ConfigError
 from node.signing.keystore import read_secret_file, write_secret_file
 from p2p.enode import parse_enode
 from p2p.eth.status import Status, check_fork_id, fork_id
+from p2p.evidence import EVIDENCE
 from p2p.options import P2POptions
 from p2p.peer import Peer
 from p2p.pool import PeerPool
@@ -153,4 +154,5 @@ def _options(settings: Settings) -> P2POptions:
         idle_timeout_s=p2p.idle_timeout_s,
         request_timeout_s=p2p.request_timeout_s,
         tls=tls,
+        capabilities=(EVIDENCE,),
     )

@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from consensus.clique.engine import SIGN_KIND, CliqueEngine
+from node.app.evidence import open_evidence
 from node.app.network import Network
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
@@ -36,7 +37,8 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     """Run every service until cancelled; started once every port is bound."""
     settings, reader, metrics = node.settings, node.chain.reader, node.metrics
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
-    network = Network(settings, reader, sync.serve_peer, metrics, node.audit)
+    evidence, serve_peer = open_evidence(node, sync.serve_peer)
+    network = Network(settings, reader, serve_peer, metrics, node.audit)
     driver = None if node.signer is None else _driver(node, node.signer, sync)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
@@ -57,7 +59,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         await nursery.start(sync.run)
         await nursery.start(network.pool.run)
         if settings.rpc.enabled:
-            backend = node_backend(node, network, sync, driver)
+            backend = node_backend(node, network, sync, driver, evidence=evidence, lease=lease)
             await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
         if settings.observability.metrics_port is not None:
             await nursery.start(observe, node, network, driver, lease)

@@ -11,6 +11,7 @@ from node.backends.execution import ExecutorBackend
 from node.backends.network import NodeNetwork, SyncState
 from node.backends.pool import NodePool
 from node.chain.events import HeadChanged
+from node.chain.evidence import EvidenceBook
 from node.chain.opening import Chain
 from node.chain.reader import ChainReader
 from node.config.settings import Settings
@@ -23,6 +24,7 @@ from node.primitives.receipt import Receipt
 from node.primitives.state import StateView
 from node.production.driver import Driver
 from node.rpc.backend import AccountProof, Backend, StorageProof, TransactionPlace
+from node.signing.lease_watch import LeaseWatch
 from node.state.store import StateStore
 from node.txpool.pool import TransactionPool
 from p2p.pool import PeerPool
@@ -65,7 +67,15 @@ class NodePeers(Protocol):
         ...
 
 
-def node_backend(node: NodeParts, network: NodePeers, sync: SyncState, driver: Driver | None) -> Backend:
+def node_backend(
+    node: NodeParts,
+    network: NodePeers,
+    sync: SyncState,
+    driver: Driver | None,
+    *,
+    evidence: EvidenceBook | None = None,
+    lease: LeaseWatch | None = None,
+) -> Backend:
     """All ports of one node. Without a driver it seals nothing and has no vote."""
     reader = node.chain.reader
     chain = ReaderBackend(reader, node.chain.state)
@@ -78,7 +88,7 @@ def node_backend(node: NodeParts, network: NodePeers, sync: SyncState, driver: D
         execution=ExecutorBackend(reader, node.executor),
         pool=NodePool(node.pool, node.settings.pool.minimum_priority_fee_wei),
         admin=peers,
-        clique=CliqueEngineBackend(reader, driver),
+        clique=CliqueEngineBackend(reader, driver, evidence, lease),
         sealer=driver.health.signer if driver else None,
     )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
@@ -25,7 +25,7 @@ from node.chain.execution import BuiltBlock
 from node.chain.ledger import Ledger, Taken
 from node.chain.reader import ChainReader
 from node.config.settings import MIB
-from node.primitives.block import Block
+from node.primitives.block import Block, Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
 
@@ -62,6 +62,18 @@ class ImportStatistics:
     """Time on the worker thread: verifying, executing, writing."""
 
 
+class Watch(Protocol):
+    """Sees every block that is taken in, of whatever branch."""
+
+    def look(self, headers: Sequence[Header]) -> Sequence[Any]:
+        """On the worker thread, once they are on disk; what is found."""
+        ...
+
+    def tell(self, found: Sequence[Any]) -> None:
+        """On the event loop: what `look` found."""
+        ...
+
+
 class Importer:
     """The async door; `Ledger` does the work."""
 
@@ -76,6 +88,7 @@ class Importer:
         self.statistics = ImportStatistics()
         self.known_sender = known_sender
         """Where senders are found that somebody has recovered already; the pool, once there is one."""
+        self.watch: Watch | None = None
         self._ledger = ledger
         self._reader = reader
         self._unix_time = unix_time
@@ -143,13 +156,19 @@ class Importer:
             blocks = [block for block in blocks if self._reader.header(block.hash) is None]
             if not blocks:
                 return ImportResult.KNOWN
-            taken = await self._in_worker(lambda: self._ledger.take(blocks))
+            taken, found = await self._in_worker(partial(self._take_now, blocks))
             self._tell(taken)
+            if self.watch is not None and found:
+                self.watch.tell(found)
         if taken.failure is not None:
             raise taken.failure
         if taken.change is None:
             return ImportResult.SIDE
         return ImportResult.REORGED if taken.change.removed else ImportResult.EXTENDED
+
+    def _take_now(self, blocks: Sequence[Block]) -> tuple[Taken, Sequence[Any]]:
+        taken = self._ledger.take(blocks)
+        return taken, () if self.watch is None else self.watch.look([block.header for block in blocks])
 
     def _tell(self, taken: Taken) -> None:
         """Show the new head and tell the subscribers, without a checkpoint in between."""

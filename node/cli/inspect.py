@@ -90,6 +90,7 @@ def _show_code(result: dict[str, object], *, as_json: bool) -> None:
 def describe(kv: "Reader") -> dict[str, Any]:
     """What the database says of itself; StorageError where something is missing that it must hold."""
     from node.storage import blocks
+    from node.storage.evidence import read_evidence
     from node.storage.locks import read_proposals
     from node.storage.migrations import read_version
 
@@ -111,6 +112,16 @@ def describe(kv: "Reader") -> dict[str, Any]:
         "state_root": hex_of(header.state_root),
         "signers": [hex_of(address) for address in _signers(kv, stated, header)],
         "proposals": [f"{hex_of(who)} {'in' if vote else 'out'}" for who, vote in read_proposals(kv)],
+        "equivocations": [
+            {
+                "signer": hex_of(proof.signer),
+                "height": proof.number,
+                "first": hex_of(proof.first.hash),
+                "second": hex_of(proof.second.hash),
+                "seen": datetime.fromtimestamp(proof.seen_s, UTC).isoformat(),
+            }
+            for proof in read_evidence(kv)
+        ],
     }
 
 

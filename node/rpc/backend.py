@@ -364,6 +364,31 @@ class CliqueState:
     votes: tuple[CliqueVote, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CliqueEvidence:
+    """Two headers that one signer has sealed at one height."""
+
+    signer: Address
+    first: Header
+    second: Header
+    seen_s: int
+    """Unix time at which this node learnt of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CliqueSealing:
+    """Whether a validator seals, and if not, why not."""
+
+    signer: Address
+    is_validator: bool
+    status: str
+    """What it does or waits for."""
+    problems: tuple[str, ...]
+    """What keeps it from signing; it goes on as a full node."""
+    sealed_blocks: int
+    """Since the start of the process."""
+
+
 class CliqueBackend(Protocol):
     """Proof of authority by turns, seen from outside."""
 
@@ -381,6 +406,14 @@ class CliqueBackend(Protocol):
 
     async def propose(self, address: Address, authorize: bool | None) -> None:
         """Vote for or against a signer from now on; None withdraws."""
+        ...
+
+    def evidence(self) -> Sequence[CliqueEvidence]:
+        """Every proof of a signer that sealed twice at one height."""
+        ...
+
+    def sealing(self) -> CliqueSealing | None:
+        """How this node's own sealing goes; None where it seals nothing."""
         ...
 
 

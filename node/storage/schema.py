@@ -25,6 +25,7 @@ State of earlier blocks
 Consensus and signing
   e  hash32                              -> engine state after the block
   p                                      -> the operator's standing proposals
+  E  address20 number8                   -> two sealed headers of one signer at one height
   g  address20 chain_id8 kind            -> what was last signed
   R  address20 chain_id8                 -> changes of the rule by which the guard judges
   L  address20 chain_id8                 -> up to where a restored guard signs nothing
@@ -187,3 +188,11 @@ def sign_intent_key(address: Address, chain_id: int, kind: str) -> bytes:
 def sign_lease_key(address: Address, chain_id: int) -> bytes:
     """l: who held the lease of a signer's key last."""
     return b"l" + address + chain_id.to_bytes(8, "big")
+
+
+EVIDENCE_PREFIX: Final = b"E"
+
+
+def evidence_key(signer: Address, number: BlockNumber) -> bytes:
+    """E: the proof that a signer sealed twice at a height."""
+    return EVIDENCE_PREFIX + signer + number.to_bytes(NUMBER_BYTES, "big")

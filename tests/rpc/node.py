@@ -16,6 +16,7 @@ import trio.lowlevel
 
 from consensus.gas import base_fee_after
 from node.backends.chain import node_backend
+from node.chain.evidence import EvidenceBook
 from node.chain.opening import Chain
 from node.config.settings import RpcSettings, Settings
 from node.execution.executor import Executor
@@ -76,6 +77,7 @@ class TestNode:
     network: NoNetwork = field(default_factory=NoNetwork)
     sync: NoSync = field(default_factory=NoSync)
     place: Place = field(default_factory=Place)
+    evidence: EvidenceBook | None = None
     __test__ = False
 
     @property
@@ -87,7 +89,7 @@ class TestNode:
         return self.maker.executor
 
     def backend(self) -> Backend:
-        return node_backend(self, self.network, self.sync, None)
+        return node_backend(self, self.network, self.sync, None, evidence=self.evidence)
 
     async def seal(self, *transactions: Transaction) -> Block:
         """One block of these, or of what waits in the pool, imported through the door."""
@@ -108,7 +110,7 @@ class TestNode:
                 await self.seal()
 
 
-def make_node(maker: ChainMaker | None = None, **rpc: Any) -> TestNode:
+def make_node(maker: ChainMaker | None = None, evidence: EvidenceBook | None = None, **rpc: Any) -> TestNode:
     """A node that does not run yet."""
     maker = maker or ChainMaker()
     settings = Settings(
@@ -118,7 +120,7 @@ def make_node(maker: ChainMaker | None = None, **rpc: Any) -> TestNode:
     )
     reader = maker.chain.reader
     pool = TransactionPool(settings.pool, reader.spec, reader.head, reader.state_at(reader.head.hash))
-    return TestNode(maker, settings, pool)
+    return TestNode(maker, settings, pool, evidence=evidence)
 
 
 @asynccontextmanager

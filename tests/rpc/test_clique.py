@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from node.primitives.block import encode_block, encode_header
+from consensus.clique.evidence import verify_evidence
+from node.chain.evidence import EvidenceBook
+from node.primitives.block import decode_header, encode_block, encode_header
+from node.storage.memory import MemoryKV
 from tests.chain.harness import KEYS, ChainMaker, make_spec
 from tests.rpc.client import HttpClient
 from tests.rpc.node import TestNode, running_node
@@ -101,3 +104,16 @@ async def test_an_unknown_block_is_an_error(maker: ChainMaker) -> None:
     async with running_node(maker) as node:
         client = await node.place.http()
         assert (await client.call("clique_getSnapshot", "0x99"))["error"]["message"] == "unknown block"
+
+
+async def test_evidence_is_told_with_what_proves_it(maker: ChainMaker) -> None:
+    book = EvidenceBook(MemoryKV(), maker.reader)
+    one, other = (maker.unimported(maker.head, vanity=vanity).header for vanity in (b"one", b"other"))
+    proof = book.take(one, other)
+    assert proof is not None
+    async with running_node(maker, evidence=book) as node:
+        (told,) = await result(node, "clique_getEvidence")
+        assert await result(node, "clique_getSealing") is None, "this node is no validator"
+    assert (told["signer"], told["number"]) == ("0x" + proof.signer.hex(), hex(one.number))
+    headers = [decode_header(bytes.fromhex(each["rlp"][2:])) for each in told["headers"]]
+    assert verify_evidence(*headers) == proof

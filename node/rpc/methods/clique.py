@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from node.execution.executor import Interrupted
-from node.primitives.block import Header, decode_block, decode_header
+from node.primitives.block import Header, decode_block, decode_header, encode_header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32, hex_of
 from node.rpc.backend import ChainBackend, CliqueBackend, CliqueVote, stop_if
@@ -19,7 +19,7 @@ IN_TURN_DIFFICULTY: Final = 2
 
 
 def methods(chain: ChainBackend, clique: CliqueBackend) -> list[Method]:
-    """All nine of geth's."""
+    """All nine of geth's, and two of ours."""
     api = _Clique(chain, clique)
     number, block_hash = Param(read_number_or_tag, Tag.LATEST), Param(read_hash)
     address = Param(read_address)
@@ -34,6 +34,8 @@ def methods(chain: ChainBackend, clique: CliqueBackend) -> list[Method]:
         Method("clique_proposals", api.proposals),
         Method("clique_propose", api.propose, (address, Param(read_bool)), Where.TASK),
         Method("clique_discard", api.discard, (address,), Where.TASK),
+        Method("clique_getEvidence", api.evidence, (), read),
+        Method("clique_getSealing", api.sealing),
     ]
 
 
@@ -92,6 +94,34 @@ class _Clique:
     async def discard(self, address: Address) -> Json:
         await self._clique.propose(address, None)
         return None
+
+    def evidence(self, _: Interrupted) -> Json:
+        """Signers that sealed twice at one height; the RLP of both headers proves it to anybody."""
+        return [
+            {
+                "signer": hex_of(proof.signer),
+                "number": hex(proof.first.number),
+                "seenAt": hex(proof.seen_s),
+                "headers": [
+                    {"hash": hex_of(header.hash), "rlp": hex_of(encode_header(header))}
+                    for header in (proof.first, proof.second)
+                ],
+            }
+            for proof in self._clique.evidence()
+        ]
+
+    def sealing(self) -> Json:
+        """Whether this node seals and if not, why not; null where it is no validator."""
+        sealing = self._clique.sealing()
+        if sealing is None:
+            return None
+        return {
+            "signer": hex_of(sealing.signer),
+            "isValidator": sealing.is_validator,
+            "status": sealing.status,
+            "problems": list(sealing.problems),
+            "sealedBlocks": sealing.sealed_blocks,
+        }
 
     def _find(self, block: BlockId) -> Header:
         header = find_header(self._chain, block)
