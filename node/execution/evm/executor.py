@@ -8,6 +8,7 @@ from node.execution.evm.halts import OutOfGas
 from node.execution.evm.machine import REVERTED
 from node.execution.evm.program import ProgramCache
 from node.execution.evm.session import FastSession
+from node.execution.evm.watching import Move, WatchedWorld
 from node.execution.executor import (
     AccountOverride,
     BlockContext,
@@ -79,6 +80,22 @@ class FastExecutor:
     ) -> Receipt:
         """Run the block's earlier transactions silently, then `tx` under the tracer."""
         return self._reference.trace_transaction(context, view, before, tx, tracer, interrupted)
+
+    def moves(
+        self, context: BlockContext, parent: StateView, transactions: Sequence[Transaction]
+    ) -> list[tuple[Move, ...]]:
+        """What moved inside each transaction of a block, that of the transaction itself left out.
+
+        From Byzantium on; failed transactions moved nothing.
+        """
+        assert context.fork >= Fork.BYZANTIUM, "blocks before Byzantium run on the reference executor"
+        world = WatchedWorld(parent)
+        session = FastSession(context, parent, self._programs_of(context.fork), world)
+        found = []
+        for tx in transactions:
+            session.apply(tx)
+            found.append(tuple(world.moves))
+        return found
 
     def listing(self, code: bytes, fork: Fork) -> str:
         """The Python that this code becomes under a fork's rules: for people."""

@@ -38,11 +38,14 @@ class Execution(NamedTuple):
 class FastSession:
     """Implements node.execution.executor.BlockSession for Byzantium and later."""
 
-    def __init__(self, context: BlockContext, parent: StateView, programs: ProgramCache) -> None:
+    def __init__(
+        self, context: BlockContext, parent: StateView, programs: ProgramCache, world: World | None = None
+    ) -> None:
+        """`world`: one over `parent` that sees more than a plain one does."""
         self._context = context
         self._programs = programs
         self._schedule = schedule_of(context.fork)
-        self._world = World(parent)
+        self._world = world or World(parent)
         self._receipts: list[Receipt] = []
         self._gas_used = 0
         self._block = BlockEnvironment(
