@@ -4,6 +4,7 @@
     parts     open databases, chain, pool, keys: each may refuse before anything is visible outside
     serve     each service a task of one nursery: an error in any ends all
     network   who we are among the peers, whom we let in, what is said of them
+    replica   the index beside a replica's chain
     observe   what operators see of it all
 
 Closing runs when all tasks are gone: state up to the head, journal, databases. A full node has everything but

@@ -10,6 +10,7 @@ import trio
 
 from consensus.clique.rules import CliqueRules
 from node.app.auditing import open_audit
+from node.app.replica import Replica, open_replica
 from node.audit.log import AuditLog
 from node.audit.trail import NoTrail
 from node.chain.genesis_json import load_genesis
@@ -50,6 +51,8 @@ class Node:
     signer: GuardedSigner | None
     auditor: Auditor | None
     metrics: Metrics
+    replica: Replica | None
+    """What only a read replica has."""
     audit: AuditLog | NoTrail
     """Where everybody leaves a record of what was done."""
 
@@ -79,11 +82,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     closing.push_async_callback(_undisturbed, chain.importer.close)
     journal = Journal(data_dir.journal_path(settings.data_dir))
     closing.callback(journal.close)
-    head = chain.reader.head
-    pool = TransactionPool(settings.pool, spec, head, chain.reader.state_at(head.hash), journal=journal)
-    pools.append(pool)
-    restored = pool.restore(journal.open())
-    log.info("chain is open", extra={"head": head.ref, "chain_id": spec.chain_id, "journal": restored})
+    pools.append(pool := _open_pool(settings, chain, journal))
     return Node(
         settings=settings,
         kv=kv,
@@ -94,8 +93,18 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         signer=await _guarded(signing_key, spec.chain_id, settings, closing),
         auditor=_auditor(settings, chain, executor),
         metrics=Metrics(program_version(), settings.role),
+        replica=await open_replica(settings, chain, executor, closing),
         audit=audit,
     )
+
+
+def _open_pool(settings: Settings, chain: Chain, journal: Journal) -> TransactionPool:
+    reader = chain.reader
+    head = reader.head
+    pool = TransactionPool(settings.pool, reader.spec, head, reader.state_at(head.hash), journal=journal)
+    restored = pool.restore(journal.open())
+    log.info("chain is open", extra={"head": head.ref, "chain_id": reader.spec.chain_id, "journal": restored})
+    return pool
 
 
 async def _guarded(

@@ -11,6 +11,7 @@ from node.app.evidence import open_evidence
 from node.app.network import Network
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
+from node.app.replica import observe_replica
 from node.backends.chain import node_backend
 from node.observability.loop_delay import LoopDelay
 from node.production.auditor import AuditedSigner
@@ -56,6 +57,9 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
                 interval_s=settings.pool.journal_interval_s,
             )
         )
+        if node.replica is not None:
+            observe_replica(node.replica, metrics)
+            await nursery.start(node.replica.indexer.run)
         await nursery.start(sync.run)
         await nursery.start(network.pool.run)
         if settings.rpc.enabled:

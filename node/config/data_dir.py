@@ -3,6 +3,7 @@
 data/
   database/          LevelDB: blocks, state, proposals
   guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
+  index.sqlite       a replica's index of the chain; made again from it when it is gone
   nodekey            the identity on the network (unless node_key names another file), mode 0600
   audit/             what was done to and through the node (node/audit); old files may be moved away
   transactions.rlp   journal of local transactions
@@ -19,6 +20,11 @@ def database_path(data_dir: Path) -> Path:
 def guard_path(data_dir: Path) -> Path:
     """The LevelDB directory of the signing guard."""
     return data_dir / "guard"
+
+
+def index_path(data_dir: Path) -> Path:
+    """A replica's index, when it is SQLite."""
+    return data_dir / "index.sqlite"
 
 
 def node_key_path(data_dir: Path) -> Path:

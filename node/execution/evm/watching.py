@@ -1,7 +1,7 @@
 """Value that moves and contracts that appear inside transactions, seen while a block runs again.
 
-Nearly free beside the run itself: every wei that moves passes `World.transfer`, and what a failed frame did is
-undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
+Nearly free beside the run itself: every wei that moves passes `World.transfer`, and what a failed frame did
+is undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
 """
 
 from typing import Final, NamedTuple
@@ -61,4 +61,3 @@ class WatchedWorld(World):
             self.moves.pop()
         else:
             super()._undo_one(entry)
-

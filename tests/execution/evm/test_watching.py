@@ -81,4 +81,3 @@ def test_random_programs_move_what_the_call_tracer_says():
         assert list(ours) == traced_moves(tracer.result())
 
     compare()
-

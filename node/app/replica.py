@@ -1,0 +1,111 @@
+"""A read replica's second half: the index beside the chain, and what keeps it at the head."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import trio
+
+from node.chain.opening import Chain
+from node.config import data_dir
+from node.config.settings import Settings
+from node.execution.evm.executor import FastExecutor
+from node.execution.executor import Executor
+from node.observability.metrics import Metrics
+from node.primitives.block import Block
+from node.primitives.chain_spec import ChainSpec, Fork
+from node.primitives.errors import ConfigError
+from node.primitives.ids import Address, Hash32, hex_of
+from node.primitives.state import StateView
+from node.replica.database import IndexDatabase
+from node.replica.indexer import Indexer
+from node.replica.indexes import Moved
+from node.replica.registry import NAMES, doors
+from node.replica.sqlite import SqliteDatabase
+from node.replica.writer import IndexWriter, MovesOf
+from node.state.store import StateUnavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """The parts that only a replica has, open but not yet running."""
+
+    database: IndexDatabase
+    indexer: Indexer
+
+
+async def open_replica(
+    settings: Settings, chain: Chain, executor: Executor, closing: AsyncExitStack
+) -> Replica | None:
+    """The index of a replica, None for other roles. ConfigError, StorageError."""
+    if settings.role != "replica":
+        return None
+    database = await trio.to_thread.run_sync(_database, settings)
+    closing.callback(database.close)
+    reader = chain.reader
+    writer = IndexWriter(
+        database,
+        reader,
+        identity=f"{reader.spec.chain_id}:{hex_of(reader.genesis.hash)}",
+        moves_of=_moves_of(chain, executor) if settings.replica.trace_transfers else None,
+        state_at=lambda block_hash: _state_at(chain, block_hash),
+        known=_known(settings, reader.spec),
+    )
+    return Replica(database=database, indexer=Indexer(writer, reader.events))
+
+
+def observe_replica(replica: Replica, metrics: Metrics) -> None:
+    """Publish where the index stands."""
+    indexer = replica.indexer
+    metrics.read_at_scrape(
+        "index_number",
+        "Newest block of the index.",
+        lambda: indexer.checkpoint.number if indexer.checkpoint else 0,
+    )
+    metrics.read_at_scrape("indexed_blocks", "Blocks indexed.", lambda: indexer.statistics.blocks)
+    metrics.read_at_scrape(
+        "index_busy_seconds", "Time spent indexing blocks.", lambda: indexer.statistics.busy_s
+    )
+
+
+def _database(settings: Settings) -> IndexDatabase:
+    if settings.replica.database == "sqlite":
+        return SqliteDatabase(data_dir.index_path(settings.data_dir))
+    try:
+        from node.replica.postgres import PostgresDatabase
+    except ImportError as error:
+        raise ConfigError(
+            [f"replica.database: PostgreSQL needs psycopg ({error}); pip install 'phoenix-ledger[postgres]'"]
+        ) from error
+    return PostgresDatabase(settings.replica.database)
+
+
+def _known(settings: Settings, spec: ChainSpec) -> dict[Address, str]:
+    """Contracts that are ours without anybody's saying so on the chain."""
+    known = doors({address: account.code for address, account in spec.alloc.items() if account.code})
+    if settings.replica.contract_names is not None:
+        known[Address(bytes.fromhex(settings.replica.contract_names[2:]))] = NAMES
+    return known
+
+
+def _moves_of(chain: Chain, executor: Executor) -> MovesOf:
+    fast = executor if isinstance(executor, FastExecutor) else FastExecutor(executor)
+    reader = chain.reader
+
+    def moves_of(block: Block) -> Sequence[Sequence[Moved]] | None:
+        """The block runs again on the state before it."""
+        context = reader.context_of(block.header)
+        view = _state_at(chain, block.header.parent_hash)
+        if view is None or context.fork < Fork.BYZANTIUM:
+            return None
+        moves = fast.moves(context, view, block.transactions)
+        return [[Moved(*move) for move in each] for each in moves]
+
+    return moves_of
+
+
+def _state_at(chain: Chain, block_hash: Hash32) -> StateView | None:
+    try:
+        return chain.reader.state_at(block_hash)
+    except StateUnavailable:
+        return None

@@ -1,0 +1,1 @@
+"""The index and the queries of a read replica, on both databases."""
