@@ -13,7 +13,7 @@ UP ?=
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
-devnet: $(VENV)/.ready  ## four validators and two replicas, proved with real work; they stay up
+devnet: $(VENV)/.ready  ## validators, replicas and light clients, proved with real work; they stay up
 	@$(BIN)/python -m devnet up $(UP)
 
 devnet-down: $(VENV)/.ready  ## stop them; the chain stays

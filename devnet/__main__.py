@@ -30,7 +30,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 EXAMPLES: Final = """\
 examples:
-  python -m devnet up                        four validators, two replicas, proved with real work
+  python -m devnet up                        validators, replicas, light clients, proved with real work
   python -m devnet endpoints --json          URLs, keys of funded accounts, pids
   python -m devnet perturb kill beta gamma   a power cut at two of them
   python -m devnet heal                      all of them back

@@ -81,7 +81,7 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "p2p": {
             "host": HOST,
             "port": node.p2p_port,
-            "static_peers": [other.enode for other in layout.nodes if other.name != node.name],
+            "static_peers": [other.enode for other in layout.peers if other.name != node.name],
         },
         "rpc": {
             "host": HOST,
@@ -91,6 +91,9 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         },
         "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},
     }
+    if node.plan.role == "light":
+        settings["light"] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
+        settings["p2p"]["static_peers"] = []
     if node.plan.role == "validator":
         (key_file,) = list_keys(node.keystore)
         settings["production"] = {

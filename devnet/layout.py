@@ -109,6 +109,18 @@ class Layout:
         """All nodes, in order of the manifest."""
         return tuple(self._node(place, plan) for place, plan in enumerate(self.network.nodes))
 
+    @property
+    def peers(self) -> tuple[NodeFiles, ...]:
+        """Those that meet over the peer-to-peer network: all but light clients."""
+        return tuple(node for node in self.nodes if node.plan.role != "light")
+
+    @property
+    def upstreams(self) -> tuple[NodeFiles, ...]:
+        """Whom light clients ask: replicas, as at the edge, and a validator to hold them against."""
+        replicas = [node for node in self.peers if node.plan.role != "validator"]
+        validators = [node for node in self.peers if node.plan.role == "validator"]
+        return (*replicas, *validators[: 1 if replicas else 2])
+
     def node(self, name: str) -> NodeFiles:
         """One node; DevnetError naming those that exist."""
         for node in self.nodes:

@@ -18,7 +18,7 @@ NODES_MAX: Final = 64
 ACCOUNTS_MAX: Final = 10_000
 
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
-Role = Literal["validator", "full", "replica"]
+Role = Literal["validator", "full", "replica", "light"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

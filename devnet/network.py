@@ -75,11 +75,20 @@ class RunningNetwork:
         return pid is not None and listens(pid, node.rpc_port)
 
     def wait_connected(self, timeout_s: float, say: Say) -> None:
-        """Until every node has every other one as peer."""
-        wanted = len(self.nodes) - 1
+        """Until every node has every other one as peer; a light client, every one that it asks."""
+        layout = self.layout
+        light = {node.name for node in self.nodes if node.plan.role == "light"}
+        wanted = {
+            name: len(layout.upstreams) if name in light else len(layout.peers) - 1
+            for name in layout.network.names
+        }
         self._wait(
-            lambda seen: seen.peers is not None and seen.peers >= wanted,
-            lambda seen: "no RPC yet" if seen.peers is None else f"{seen.peers}/{wanted} peers",
+            lambda name, seen: seen.peers is not None and seen.peers >= wanted[name],
+            lambda name, seen: (
+                "no RPC yet"
+                if seen.peers is None
+                else f"{seen.peers}/{wanted[name]} {'upstreams' if name in light else 'peers'}"
+            ),
             timeout_s,
             "connected",
             say,
@@ -88,8 +97,8 @@ class RunningNetwork:
     def wait_heads(self, least: int, timeout_s: float, say: Say) -> None:
         """Until every node's head has at least this number."""
         self._wait(
-            lambda seen: seen.head is not None and seen.head >= least,
-            lambda seen: "no answer" if seen.head is None else f"block {seen.head}",
+            lambda _, seen: seen.head is not None and seen.head >= least,
+            lambda _, seen: "no answer" if seen.head is None else f"block {seen.head}",
             timeout_s,
             "sealing",
             say,
@@ -97,8 +106,8 @@ class RunningNetwork:
 
     def _wait(
         self,
-        is_done: Callable[[NodeView], bool],
-        describe: Callable[[NodeView], str],
+        is_done: Callable[[str, NodeView], bool],
+        describe: Callable[[str, NodeView], str],
         timeout_s: float,
         goal: str,
         say: Say,
@@ -107,15 +116,15 @@ class RunningNetwork:
         while True:
             launcher.verify_alive(self.nodes)
             views = self.views()
-            line = "  ".join(f"{name} {describe(seen)}" for name, seen in views.items())
+            line = "  ".join(f"{name} {describe(name, seen)}" for name, seen in views.items())
             if line != shown:
                 say(line)
                 shown = line
-            behind = [name for name, seen in views.items() if not is_done(seen)]
+            behind = [name for name, seen in views.items() if not is_done(name, seen)]
             if not behind:
                 return
             if time.monotonic() > deadline:
-                what = describe(views[behind[0]])
+                what = describe(behind[0], views[behind[0]])
                 raise NodeFailed(behind[0], f"not {goal} after {timeout_s:.0f} s: {what}")
             time.sleep(POLL_S)
 

@@ -5,6 +5,7 @@
     serve     each service a task of one nursery: an error in any ends all
     network   who we are among the peers, whom we let in, what is said of them
     replica   the index beside a replica's chain
+    light     the same for a light client, which has hardly a part in common with the others
     observe   what operators see of it all
 
 Closing runs when all tasks are gone: state up to the head, journal, databases. A full node has everything but

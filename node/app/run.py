@@ -6,8 +6,6 @@ from typing import Final
 
 import trio
 
-from node.app.parts import open_node
-from node.app.serve import serve_node
 from node.config.settings import Settings
 
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -23,5 +21,14 @@ async def run_node(
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with AsyncExitStack() as closing:
+        # Each imported only by who runs it: what a light client does without takes half its memory.
+        if settings.role == "light":
+            from node.app.light import run_light
+
+            await run_light(settings, closing, task_status)
+            return
+        from node.app.parts import open_node
+        from node.app.serve import serve_node
+
         node = await open_node(settings, closing)
         await serve_node(node, task_status)

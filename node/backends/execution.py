@@ -3,27 +3,52 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
-from node.chain.reader import ChainReader
 from node.execution.calls import CallFailed as ExecutionFailed
 from node.execution.calls import create_access_list, estimate_gas
 from node.execution.executor import BlockContext, Call, CallResult, Executor, Interrupted
 from node.execution.prestate import prestate, prestate_of_call
 from node.execution.tracing import CallTracer, StructLogger
-from node.primitives.block import Block
+from node.primitives.block import Block, Header
 from node.primitives.errors import RequestError
+from node.primitives.ids import Address, Hash32
+from node.primitives.state import StateView
 from node.rpc.backend import AccessListOutcome, BlockOverride, CallFailed, CallPlace, TraceOptions
 from node.rpc.jsonrpc import Json, encode_value
 
 PRESTATE: Final = "prestateTracer"
 
 
+class ExecutionChain(Protocol):
+    """What running code needs of a chain: a ChainReader, or a light client."""
+
+    def header(self, block_hash: Hash32) -> Header | None:
+        """A header by its hash."""
+        ...
+
+    def state_at(self, block_hash: Hash32) -> StateView:
+        """The state after a block."""
+        ...
+
+    def author_of(self, header: Header) -> Address:
+        """Who made the block."""
+        ...
+
+    def context_of(self, header: Header) -> BlockContext:
+        """The context in which a block's transactions ran."""
+        ...
+
+    def context_after(self, parent: Header, timestamp: int, author: Address) -> BlockContext:
+        """The context of an imagined block."""
+        ...
+
+
 class ExecutorBackend:
     """ExecutionBackend over an Executor. Worker threads."""
 
     def __init__(
-        self, reader: ChainReader, executor: Executor, unix_time: Callable[[], float] = time.time
+        self, reader: ExecutionChain, executor: Executor, unix_time: Callable[[], float] = time.time
     ) -> None:
         self._reader = reader
         self._executor = executor

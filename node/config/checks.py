@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.config.light_checks import check_light
 from node.config.replica_checks import check_replica
 from node.config.settings import Settings, SigningSettings
 
@@ -29,6 +30,8 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "production.gas_limit_target": (5_000, (1 << 63) - 1),
     "pool.replacement_percent": (0, 1_000),
     "execution.audit_share": (0, 1),
+    "light.witnesses": (1, 64),
+    "light.headers_kept": (512, 1 << 20),
     "audit.disk_bytes_max": (1 << 20, 1 << 50),
 }
 """Least and most, both allowed, where the unit alone does not say it."""
@@ -51,6 +54,7 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from _check_files(settings)
     yield from _check_rpc(settings)
     yield from check_replica(settings.replica)
+    yield from check_light(settings)
     if settings.execution.audit == settings.execution.executor:
         yield "execution.audit", "is the executor itself; the other one can audit it"
     vanity = len(settings.production.extra_vanity.encode())
@@ -226,6 +230,8 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "p2p.tls_certificate": settings.p2p.tls_certificate,
         "p2p.tls_key": settings.p2p.tls_key,
         "p2p.tls_ca": settings.p2p.tls_ca,
+        "light.checkpoint": settings.light.checkpoint,
+        "light.upstream_ca": settings.light.upstream_ca,
     }
     for key, path in files.items():
         if path is not None and not path.is_file():

@@ -7,6 +7,7 @@ data/
   nodekey            the identity on the network (unless node_key names another file), mode 0600
   audit/             what was done to and through the node (node/audit); old files may be moved away
   transactions.rlp   journal of local transactions
+  light/             a light client's headers, and evidence against upstreams that lied; no database
 """
 
 from pathlib import Path
@@ -40,3 +41,13 @@ def journal_path(data_dir: Path) -> Path:
 def audit_path(data_dir: Path) -> Path:
     """The audit log's folder."""
     return data_dir / "audit"
+
+
+def light_path(data_dir: Path) -> Path:
+    """The verified headers of a light client."""
+    return data_dir / "light" / "headers.log"
+
+
+def evidence_path(data_dir: Path) -> Path:
+    """What upstreams of a light client were caught at."""
+    return data_dir / "light" / "evidence"

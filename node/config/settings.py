@@ -182,6 +182,36 @@ class ReplicaSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LightSettings:
+    """Whom a light client asks, and what it trusts."""
+
+    upstreams: tuple[str, ...] = ()
+    """JSON-RPC URLs of nodes, of several sites if possible: one honest one among them is enough."""
+    upstream_ca: Path | None = None
+    """PEM; who vouches for https upstreams. The system's authorities when absent."""
+    checkpoint: Path | None = None
+    """What is trusted to begin with (`phoenix light checkpoint` makes one); block 0 when absent."""
+    checkpoint_hash: str | None = None
+    """Or the hash of a block that lists the signers: one whose number is a multiple of the epoch."""
+    authorities: tuple[str, ...] = ()
+    """Addresses whose signatures on a checkpoint count."""
+    authorities_min: int = 0
+    """So many of them must have signed it."""
+    witnesses: int = 2
+    """A new header is shown once so many upstreams have it (or all, where there are fewer), or once more than
+    half of the signers have built on it."""
+    headers_kept: int = 2_048
+    """At least so many, at most twice as many: 0.6 KB each."""
+    trust_period_s: float = 14 * 86_400.0
+    """A trusted header that is older is verified from without leaving anything out before newer ones are
+    shown: keys of former signers may have been stolen since."""
+    poll_interval_s: float = 0.5
+    request_timeout_s: float = 5.0
+    answer_bytes_max: int = 32 * MIB
+    """Of any answer of an upstream; most are allowed far less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """The chained record of what was done to and through this node (node/audit)."""
 
@@ -196,8 +226,9 @@ class Settings:
     """One node."""
 
     name: str = "phoenix"
-    role: Literal["validator", "full", "replica"] = "full"
-    """replica: as full, with an index of what happened and the query API over it."""
+    role: Literal["validator", "full", "replica", "light"] = "full"
+    """replica: as full, with an index of what happened and the query API over it. light: headers only, every
+    answer proved."""
     data_dir: Path
     genesis: Path
     """geth's genesis.json."""
@@ -211,5 +242,6 @@ class Settings:
     signing: SigningSettings = field(default_factory=SigningSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     replica: ReplicaSettings = field(default_factory=ReplicaSettings)
+    light: LightSettings = field(default_factory=LightSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     audit: AuditSettings = field(default_factory=AuditSettings)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from consensus.clique.extra_data import seal_hash
 from consensus.clique.rules import CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
 from consensus.fork_choice import Candidate, better
@@ -22,7 +23,7 @@ from node.light.trust import MILESTONE_EVERY, STATE_EVERY, Kept, Milestone, Trus
 from node.light.verifier import Trusted, verify_next
 from node.primitives.block import Header, decode_header, encode_header
 from node.primitives.chain_spec import ChainSpec
-from node.primitives.ids import BlockNumber, Hash32
+from node.primitives.ids import Address, BlockNumber, Hash32
 
 LIVE_BLOCKS: Final = 320
 """Depth below the head at which branches are forgotten: beyond any run of a network's signers."""
@@ -152,6 +153,20 @@ class HeaderChain:
             for number in range(lowest.header.number, header.number, -1):
                 total -= decode_header(self._window[number]).difficulty
             return total
+
+    def sealed_twice(self) -> list[tuple[Header, Header]]:
+        """Pairs of recent valid headers that one signer has sealed at one height: one of them it must not."""
+        first: dict[tuple[BlockNumber, Address], Header] = {}
+        pairs = []
+        for trusted in tuple(self._live.values()):
+            if trusted.state.author is None:
+                continue
+            header = trusted.header
+            other = first.setdefault((header.number, trusted.state.author), header)
+            # The same seal in its other form makes another hash of the same header.
+            if seal_hash(other) != seal_hash(header):
+                pairs.append((other, header))
+        return pairs
 
     # --- growing
 

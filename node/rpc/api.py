@@ -18,7 +18,8 @@ class RpcApi:
     def __init__(self, backend: Backend, settings: RpcSettings, observe: Observe | None = None) -> None:
         self.hub = Hub(backend)
         self.filters = Filters(self.hub, settings)
-        self.dispatcher = Dispatcher(all_methods(backend, settings, self.filters), settings, observe)
+        methods = all_methods(backend, settings, self.filters)
+        self.dispatcher = Dispatcher(methods, settings, observe, waits_for_others=backend.remote)
         self._settings = settings
 
     def open_session(self, send: Callable[[bytes], None]) -> Session:

@@ -43,6 +43,8 @@ from node.rpc.workers import Lane
 SCANS_MAX: Final = 1
 LONG_RUNS_MAX: Final = 2
 """Threads that work at once. All share one interpreter lock with the event loop: more would delay sealing."""
+REMOTE_READS_MAX: Final = 8
+"""Where reads wait for other machines, they do not compete for the interpreter lock."""
 SHORT_RUN_S: Final = 0.02
 """A call that takes longer is moved from the lane that it shares with reads to one for long runs."""
 CALLS_PER_TURN: Final = 16
@@ -60,13 +62,19 @@ class Dispatcher:
     """Answers messages from the table of methods."""
 
     def __init__(
-        self, methods: Iterable[Method], settings: RpcSettings, observe: Observe | None = None
+        self,
+        methods: Iterable[Method],
+        settings: RpcSettings,
+        observe: Observe | None = None,
+        *,
+        waits_for_others: bool = False,
     ) -> None:
+        """`waits_for_others`: reads spend their time waiting for other machines, so that more may go on."""
         enabled = set(settings.namespaces) | {"rpc"}
         self.methods = {method.name: method for method in methods if method.namespace in enabled}
         self._settings = settings
         self._observe = observe
-        self._short = Lane("rpc-short", 1)
+        self._short = Lane("rpc-short", REMOTE_READS_MAX if waits_for_others else 1)
         self._scans = Lane("rpc-scan", SCANS_MAX)
         self._long = Lane("rpc-long", LONG_RUNS_MAX)
 

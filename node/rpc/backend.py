@@ -437,5 +437,8 @@ class Backend:
     pool: PoolBackend | None = None
     admin: AdminBackend | None = None
     clique: CliqueBackend | None = None
+    remote: bool = False
+    """Whether reads of chain, state and execution may wait for other machines, so that none of them may be
+    made on the event loop, and several should be under way at a time."""
     sealer: Address | None = None
     """Who signs the blocks that this node makes; None for a node that makes none."""

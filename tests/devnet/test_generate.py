@@ -38,7 +38,11 @@ def test_every_node_starts_from_settings_that_hold(layout: Layout) -> None:
         settings = load_settings(node.config)
         assert (settings.name, settings.role, settings.rpc.port) == (node.name, node.plan.role, node.rpc_port)
         assert (settings.data_dir, settings.genesis) == (node.data_dir, layout.genesis)
-        assert len(settings.p2p.static_peers) == len(layout.nodes) - 1
+        if node.plan.role == "light":
+            assert settings.p2p.static_peers == ()
+            assert settings.light.upstreams == tuple(other.rpc_url for other in layout.upstreams)
+            continue
+        assert len(settings.p2p.static_peers) == len(layout.peers) - 1
         assert node.enode not in settings.p2p.static_peers
 
 

@@ -18,6 +18,7 @@ def test_the_local_network_has_four_validators_two_seconds_apart() -> None:
     network = load_manifest("local")
     assert len(network.validators) == 4
     assert [node.name for node in network.nodes if node.role == "replica"] == ["replica-1", "replica-2"]
+    assert [node.name for node in network.nodes if node.role == "light"] == ["light-1", "light-2"]
     assert (network.period_s, network.fork_choice) == (2, "eip-3436")
 
 
@@ -38,7 +39,7 @@ def test_all_mistakes_come_at_once_with_their_places(tmp_path: Path) -> None:
         "net.toml:2:1: chain_id is a whole number, not '1'",
         "net.toml:4:1: rcp is not known here; did you mean rpc?",
         "net.toml:6:1: accounts.count is a whole number, not 1.5",
-        "net.toml:8:1: nodes.role is one of 'validator', 'full', 'replica', not 'king'",
+        "net.toml:8:1: nodes.role is one of 'validator', 'full', 'replica', 'light', not 'king'",
         "net.toml:7:3: nodes.name is missing",
         "net.toml: name is missing",
         "net.toml: seed is missing",

@@ -1,4 +1,8 @@
-"""The fast executor behind the port: what it cannot do better, it leaves to the reference executor."""
+"""The fast executor behind the port: what it cannot do better, it leaves to the reference executor.
+
+A light client has no reference, which would double its memory: there, a call that ends by an unusual
+exception says so in fewer words, and traces are refused.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +26,7 @@ from node.execution.executor import (
 from node.execution.intrinsic import check_call
 from node.execution.overrides import OverriddenView
 from node.primitives.chain_spec import Fork
+from node.primitives.errors import RequestError
 from node.primitives.ids import Address
 from node.primitives.receipt import Receipt
 from node.primitives.state import StateView
@@ -35,8 +40,8 @@ class FastExecutor:
 
     name = "fast"
 
-    def __init__(self, reference: Executor) -> None:
-        self._reference = reference
+    def __init__(self, reference: Executor | None) -> None:
+        self._given = reference
         self._programs: dict[Fork, ProgramCache] = {}
 
     def begin(self, context: BlockContext, parent: StateView) -> BlockSession:
@@ -64,7 +69,7 @@ class FastExecutor:
         intrinsic_gas = check_call(call, context, seen.account(call.sender))
         session = FastSession(context, seen, self._programs_of(context.fork))
         result = session.call(call, intrinsic_gas, interrupted)
-        if result.error in _WORDS_WITHOUT_NUMBERS:
+        if result.error in _WORDS_WITHOUT_NUMBERS or self._given is None:
             return result
         # Which opcode, how many items: the words of such an ending need the instruction itself.
         return self._reference.call(context, view, call, overrides, interrupted=interrupted)
@@ -100,6 +105,14 @@ class FastExecutor:
     def listing(self, code: bytes, fork: Fork) -> str:
         """The Python that this code becomes under a fork's rules: for people."""
         return self._programs_of(fork).once(code).listing()
+
+    @property
+    def _reference(self) -> Executor:
+        if self._given is None:
+            raise RequestError(
+                "this node has no reference executor: traces and rules before Byzantium need one; ask others"
+            )
+        return self._given
 
     def _programs_of(self, fork: Fork) -> ProgramCache:
         programs = self._programs.get(fork)

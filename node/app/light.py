@@ -1,0 +1,200 @@
+"""A light client put together: no database, no peers, no pool; headers, upstreams and JSON-RPC.
+
+Imports nothing that a light client does without (LevelDB, peers, signing), so that it fits where memory is
+short.
+"""
+
+import logging
+import ssl
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+import trio
+
+from consensus.clique.rules import CliqueRules
+from node.backends.light import light_backend, tell_moves
+from node.chain.events import ChainEvents
+from node.chain.genesis import genesis_block
+from node.chain.genesis_json import load_genesis
+from node.config import data_dir
+from node.config.settings import LightSettings, ObservabilitySettings, Settings
+from node.execution.evm.executor import FastExecutor
+from node.light.catch_up import Follower
+from node.light.chain import HeaderChain
+from node.light.checkpoint import decode_checkpoint, verify_checkpoint
+from node.light.client import LightClient
+from node.light.errors import InvalidCheckpoint, InvalidClaim, NothingProved
+from node.light.json_rpc import JsonRpc
+from node.light.provider import Provider, RpcProvider
+from node.light.trust import TrustFile
+from node.light.upstreams import Source, Upstreams
+from node.light.verifier import Trusted, state_at_epoch, verify_links
+from node.observability.build import program_version
+from node.observability.health import Health, head_age_check
+from node.observability.listener import serve_observability
+from node.observability.loop_delay import LoopDelay
+from node.observability.metrics import Metrics
+from node.primitives.block import Header
+from node.primitives.chain_spec import ChainSpec
+from node.primitives.errors import ConfigError
+from node.primitives.ids import Address, Hash32
+from node.rpc.api import RpcApi
+from node.rpc.server import serve_rpc
+
+STALLED_PERIODS: Final = 20
+STALLED_S_LEAST: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+
+async def run_light(settings: Settings, closing: AsyncExitStack, task_status: trio.TaskStatus[None]) -> None:
+    """Open a light client and serve it until cancelled; started once its port is bound."""
+    client = await trio.to_thread.run_sync(open_light, settings)
+    closing.callback(client.close)
+    metrics = Metrics(program_version(), settings.role)
+    events = ChainEvents()
+    delay = LoopDelay(metrics.loop_delay_seconds.observe)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(delay.run)
+        if settings.rpc.enabled:
+            backend = light_backend(client, FastExecutor(None), events)
+            await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
+        await nursery.start(client.run)
+        nursery.start_soon(tell_moves, client, events)
+        if settings.observability.metrics_port is not None:
+            await nursery.start(partial(_observe, client, metrics, settings.observability))
+        log.info("node is running", extra={"node": settings.name, "role": "light", "head": client.head.ref})
+        task_status.started()
+
+
+def open_light(settings: Settings) -> LightClient:
+    """The parts of a light client; ConfigError for a checkpoint that is none. May ask upstreams."""
+    light = settings.light
+    spec = load_genesis(settings.genesis)
+    rules = CliqueRules(spec.engine)
+    genesis = genesis_block(spec).header
+    upstreams = Upstreams(_sources(light), data_dir.evidence_path(settings.data_dir))
+    start, tag = _start(light, spec, rules, genesis, upstreams)
+    chain = HeaderChain(
+        spec,
+        rules,
+        start,
+        TrustFile(data_dir.light_path(settings.data_dir)),
+        tag=tag,
+        headers_kept=light.headers_kept,
+        witnesses=min(light.witnesses, len(upstreams.sources)),
+        unix_time=time.time,
+    )
+    log.info("headers are open", extra={"head": chain.head.ref, "checkpoint": start.header.ref})
+    follower = Follower(
+        chain,
+        rules,
+        spec.engine.epoch_blocks,
+        trust_period_s=light.trust_period_s,
+        unix_time=time.time,
+        clock=time.monotonic,
+    )
+    return LightClient(
+        spec,
+        rules,
+        genesis,
+        chain,
+        upstreams,
+        follower,
+        poll_interval_s=light.poll_interval_s,
+        counts_from_genesis=light.checkpoint_hash is None,
+    )
+
+
+def _sources(light: LightSettings) -> list[Source]:
+    context = None
+    if any(url.startswith("https:") for url in light.upstreams):
+        context = ssl.create_default_context(cafile=light.upstream_ca)
+    timeout_s, bytes_max = light.request_timeout_s, light.answer_bytes_max
+    return [
+        Source(RpcProvider(JsonRpc(url, timeout_s=timeout_s, bytes_max=bytes_max, context=context)))
+        for url in light.upstreams
+    ]
+
+
+def _start(
+    light: LightSettings, spec: ChainSpec, rules: CliqueRules, genesis: Header, upstreams: Upstreams
+) -> tuple[Trusted, bytes]:
+    """What is trusted, and a tag by which kept headers are known to follow from it."""
+    block_zero = Trusted(genesis, rules.initial(genesis), genesis.difficulty)
+    if light.checkpoint is not None:
+        try:
+            checkpoint = decode_checkpoint(light.checkpoint.read_bytes(), rules)
+            authorities = [Address(bytes.fromhex(text[2:])) for text in light.authorities]
+            verify_checkpoint(checkpoint, spec.chain_id, genesis.hash, authorities, light.authorities_min)
+        except (InvalidCheckpoint, OSError) as error:
+            raise ConfigError([f"light.checkpoint: {light.checkpoint}: {error}"]) from error
+        return checkpoint.trusted, genesis.hash + checkpoint.trusted.header.hash
+    if light.checkpoint_hash is None:
+        return block_zero, genesis.hash
+    wanted = Hash32(bytes.fromhex(light.checkpoint_hash[2:]))
+    if wanted == genesis.hash:
+        return block_zero, genesis.hash
+    try:
+        trusted = upstreams.ask("the checkpoint", partial(_trusted_epoch, rules, spec, wanted))
+    except NothingProved as error:
+        raise ConfigError([f"light.checkpoint_hash: {error}"]) from error
+    return trusted, genesis.hash + wanted
+
+
+def _trusted_epoch(rules: CliqueRules, spec: ChainSpec, wanted: Hash32, provider: Provider) -> Trusted:
+    header = provider.header(wanted)
+    if header is None:
+        raise NothingProved(f"{provider.name} does not have it")
+    if header.hash != wanted:
+        raise InvalidClaim("another header than was asked for")
+    if not rules.is_checkpoint(header.number):
+        raise ConfigError(
+            [
+                f"light.checkpoint_hash: block {header.number} does not list the signers; multiples of"
+                f" {spec.engine.epoch_blocks} do, and `phoenix light checkpoint` makes a file for any block"
+            ]
+        )
+    first = max(1, header.number - len(rules.initial(header).signers))
+    before = provider.headers(first, header.number - first)
+    verify_links([*before, header])
+    return Trusted(header, state_at_epoch(rules, before, header), 0)
+
+
+async def _observe(
+    client: LightClient,
+    metrics: Metrics,
+    settings: ObservabilitySettings,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    metrics.read_at_scrape("head_number", "Number of the head.", lambda: client.head.number)
+    metrics.read_at_scrape("head_timestamp", "Unix time of the head.", lambda: client.head.timestamp)
+    metrics.read_at_scrape(
+        "verified_number",
+        "Highest block below which every header is verified.",
+        lambda: client.chain.head.number,
+    )
+    metrics.read_at_scrape("upstreams", "Upstreams that are asked.", lambda: len(client.upstreams.live()))
+    metrics.read_at_scrape(
+        "upstream_lies", "Upstreams that were caught lying, and dropped.", lambda: len(client.upstreams.lies)
+    )
+    period_s = client.spec.engine.period_s
+    age_s_max = max(STALLED_S_LEAST, STALLED_PERIODS * period_s)
+
+    def upstreams_check() -> str | None:
+        if client.upstreams.live():
+            return None
+        return "every upstream has lied and was dropped; data_dir/light/evidence has what they said"
+
+    ready = [head_age_check(lambda: client.head.timestamp, time.time, age_s_max), upstreams_check]
+    assert settings.metrics_port is not None
+    await serve_observability(
+        settings.metrics_host,
+        settings.metrics_port,
+        metrics,
+        Health(ready=ready),
+        task_status=task_status,  # type: ignore[arg-type]
+    )
