@@ -22,6 +22,9 @@ from node.execution.executor import Executor
 from node.execution.on_demand import OnDemandExecutor
 from node.observability.build import program_version
 from node.observability.metrics import Metrics
+from node.primitives.chain_spec import ChainSpec
+from node.primitives.errors import ConfigError
+from node.primitives.ids import Address, Hash32
 from node.production.auditor import Auditor
 from node.signing.exclusive import held_exclusively
 from node.signing.guard import GuardedSigner
@@ -70,14 +73,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     executor = _executor(settings)
     pools: list[TransactionPool] = []
     chain = await trio.to_thread.run_sync(
-        lambda: open_chain(
-            kv,
-            spec,
-            CliqueRules(spec.engine),
-            executor,
-            settings.storage,
-            known_sender=lambda tx_hash: pools[0].known_sender(tx_hash),
-        )
+        _open_chain, settings, kv, spec, executor, lambda tx_hash: pools[0].known_sender(tx_hash)
     )
     closing.push_async_callback(_undisturbed, chain.importer.close)
     journal = Journal(data_dir.journal_path(settings.data_dir))
@@ -105,6 +101,26 @@ def _open_pool(settings: Settings, chain: Chain, journal: Journal) -> Transactio
     restored = pool.restore(journal.open())
     log.info("chain is open", extra={"head": head.ref, "chain_id": reader.spec.chain_id, "journal": restored})
     return pool
+
+
+def _open_chain(
+    settings: Settings,
+    kv: KeyValue,
+    spec: ChainSpec,
+    executor: Executor,
+    known_sender: Callable[[Hash32], Address | None],
+) -> Chain:
+    rules = CliqueRules(spec.engine)
+    chain = open_chain(kv, spec, rules, executor, settings.storage, known_sender=known_sender)
+    if settings.role == "archive" and chain.state.oldest > chain.reader.genesis.number:
+        raise ConfigError(
+            [
+                'role is "archive", but this database has forgotten the states before block '
+                f"#{chain.state.oldest}: it was run with another role. Name an empty data_dir; peers, or "
+                "`phoenix archive import`, fill it"
+            ]
+        )
+    return chain
 
 
 async def _guarded(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.config.archive_checks import check_archive
 from node.config.light_checks import check_light
 from node.config.replica_checks import check_replica
 from node.config.settings import Settings, SigningSettings
@@ -32,6 +33,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "execution.audit_share": (0, 1),
     "light.witnesses": (1, 64),
     "light.headers_kept": (512, 1 << 20),
+    "archive.blocks_per_file": (1, 8_192),
     "audit.disk_bytes_max": (1 << 20, 1 << 50),
 }
 """Least and most, both allowed, where the unit alone does not say it."""
@@ -55,6 +57,7 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from _check_rpc(settings)
     yield from check_replica(settings.replica)
     yield from check_light(settings)
+    yield from check_archive(settings)
     if settings.execution.audit == settings.execution.executor:
         yield "execution.audit", "is the executor itself; the other one can audit it"
     vanity = len(settings.production.extra_vanity.encode())
@@ -232,6 +235,9 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "p2p.tls_ca": settings.p2p.tls_ca,
         "light.checkpoint": settings.light.checkpoint,
         "light.upstream_ca": settings.light.upstream_ca,
+        "archive.s3_credentials": settings.archive.s3_credentials,
+        "archive.anchor_keystore": settings.archive.anchor_keystore,
+        "archive.anchor_password_file": settings.archive.anchor_password_file,
     }
     for key, path in files.items():
         if path is not None and not path.is_file():

@@ -2,6 +2,7 @@
 
 data/
   database/          LevelDB: blocks, state, proposals
+  archive/           era1 files of finished blocks (archive nodes)
   guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
   index.sqlite       a replica's index of the chain; made again from it when it is gone
   nodekey            the identity on the network (unless node_key names another file), mode 0600
@@ -31,6 +32,11 @@ def index_path(data_dir: Path) -> Path:
 def node_key_path(data_dir: Path) -> Path:
     """Where the node's identity is made when the settings name none."""
     return data_dir / "nodekey"
+
+
+def archive_path(data_dir: Path) -> Path:
+    """Where an archive node finishes its files when the settings name no other directory."""
+    return data_dir / "archive"
 
 
 def journal_path(data_dir: Path) -> Path:

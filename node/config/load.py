@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
+from node.config.archive_checks import implied_by_role
 from node.config.checks import check_settings
 from node.config.document import read_document
 from node.config.settings import Settings
@@ -72,7 +73,7 @@ def load_settings(
         problems.append(f"{path or 'settings'}: {key} is missing; set it in the file or as {_variable(key)}")
         blamed.add(key)
     # The checks need whole settings; what stands in for a setting already blamed is not blamed again.
-    settings = _build({key: Path() for key in _required()} | values)
+    settings = _build({key: Path() for key in _required()} | implied_by_role(values) | values)
     for key, text in check_settings(settings):
         if key not in blamed:
             problems.append(f"{places.get(key) or path or 'settings'}: {key} {text}")

@@ -16,7 +16,9 @@ class StorageSettings:
     state_layers_max: int = 16
     """Blocks whose state is kept in memory above the durable one: short forks there need no unwinding."""
     history_blocks: int = 90_000
-    """How many blocks back state can be read and unwound; 0 keeps everything."""
+    """How many blocks back state can be read and unwound; 0 keeps everything, as an archive node does."""
+    history_url: str | None = None
+    """JSON-RPC of an archive node: told to whoever asks for a state that is no longer kept here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,43 @@ class LightSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSettings:
+    """Where an archive node puts finished blocks (node/archive)."""
+
+    write: bool = True
+    """Whether it writes files at all."""
+    directory: Path | None = None
+    """Of finished files; data_dir/archive when absent."""
+    blocks_per_file: int = 8_192
+    """At most 8,192, which is what other programs expect."""
+    final_depth_blocks: int = 64
+    """A file is written once this many blocks lie on its last one, and at least one by every signer."""
+    poll_s: float = 5.0
+    """How often it is looked whether a file is due; what failed is tried again as often."""
+    s3_bucket: str | None = None
+    """Files are put into this bucket too."""
+    s3_prefix: str = ""
+    """Put before the names of files there, such as "region-1/"."""
+    s3_endpoint: str | None = None
+    """https://host:port of an S3-compatible store; Amazon's own when absent."""
+    s3_region: str = "us-east-1"
+    s3_credentials: Path | None = None
+    """As AWS's tools have it: [default], aws_access_key_id, aws_secret_access_key; mode 0600. What boto3
+    finds by itself (variables, the machine's role) when absent."""
+    s3_timeout_s: float = 60.0
+    anchor_keystore: Path | None = None
+    """Encrypted key of the account that anchors each file's hash in AuditLog; no anchors when absent."""
+    anchor_password_file: Path | None = None
+    """First line is its password; mode 0600."""
+    anchor_contract: str | None = None
+    """Address of AuditLog."""
+    anchor_registry: Path | None = None
+    """Or the file in which the deployment of the contract suite noted addresses; it may come later."""
+    anchor_rpc_url: str | None = None
+    """http://host:port of a node that takes the transaction; this node when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """The chained record of what was done to and through this node (node/audit)."""
 
@@ -226,9 +265,9 @@ class Settings:
     """One node."""
 
     name: str = "phoenix"
-    role: Literal["validator", "full", "replica", "light"] = "full"
-    """replica: as full, with an index of what happened and the query API over it. light: headers only, every
-    answer proved."""
+    role: Literal["validator", "full", "replica", "archive", "light"] = "full"
+    """replica: as full, with an index of what happened and the query API over it. archive: as full, but every
+    state is kept, and finished blocks go into files. light: headers only, every answer proved."""
     data_dir: Path
     genesis: Path
     """geth's genesis.json."""
@@ -243,5 +282,6 @@ class Settings:
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     replica: ReplicaSettings = field(default_factory=ReplicaSettings)
     light: LightSettings = field(default_factory=LightSettings)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     audit: AuditSettings = field(default_factory=AuditSettings)

@@ -25,11 +25,20 @@ PRUNE_BLOCKS_MAX: Final = 64
 class StateUnavailable(RequestError):
     """The state after a block is not kept: never known, on another branch, or pruned."""
 
-    def __init__(self, block_hash: Hash32, number: BlockNumber | None, oldest: BlockNumber) -> None:
+    def __init__(
+        self,
+        block_hash: Hash32,
+        number: BlockNumber | None,
+        oldest: BlockNumber,
+        elsewhere: str | None = None,
+    ) -> None:
+        """`elsewhere` is the URL of a node that has what was pruned, where the operator named one."""
         block = f"block #{number} 0x{block_hash.hex()}" if number is not None else f"0x{block_hash.hex()}"
-        super().__init__(
-            f"the state of {block} is not kept; the oldest state kept is that of block #{oldest}"
-        )
+        text = f"the state of {block} is not kept; the oldest state kept is that of block #{oldest}"
+        if number is not None and number < oldest:
+            where = f", such as {elsewhere}" if elsewhere else ""
+            text += f"; an archive node has earlier ones{where}"
+        super().__init__(text)
         self.block_hash = block_hash
         self.number = number
         """None when no block with this hash is known."""
@@ -232,7 +241,7 @@ class StateStore:
                 return _past(now.rows, number), number, block[1]
         if number is None:
             number = read_number(self._kv, block_hash)
-        raise StateUnavailable(block_hash, number, now.oldest)
+        raise StateUnavailable(block_hash, number, now.oldest, self._settings.history_url)
 
 
 def _with_layers(moment: _Moment, layers: Mapping[Hash32, _Layer]) -> _Moment:

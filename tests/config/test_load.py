@@ -274,3 +274,54 @@ def test_variables_of_others_are_left_alone(write: Write) -> None:
 @pytest.mark.parametrize("name", ["PHOENIX_RPC_PORT", "PHOENIX_NAMR", "PHOENIX_RPC__WHATEVER"])
 def test_a_variable_that_is_nearly_ours_is_a_problem(write: Write, name: str) -> None:
     assert problems(write(full()), {name: "1"})[0].startswith(f"{name}: is not a setting")
+
+
+def test_an_archive_node_keeps_all_history_unasked(write: Write) -> None:
+    settings = load_settings(write(full('role = "archive"')))
+    assert settings.storage.history_blocks == 0
+    assert load_settings(write(full())).storage.history_blocks == 90_000
+    assert load_settings(write(full('role = "archive"\n[storage]\nhistory_blocks = 0'))) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'role = "archive"\n[storage]\nhistory_blocks = 5',
+            'node.toml:5:1: storage.history_blocks is 5, but role is "archive", which forgets no state; '
+            'leave it away, or set role = "full"',
+        ),
+        (
+            "[archive]\nblocks_per_file = 64",
+            'node.toml:4:1: archive.blocks_per_file is set, but role is "full"; an archive node writes files',
+        ),
+        (
+            'role = "archive"\n[archive]\nblocks_per_file = 8193',
+            "node.toml:5:1: archive.blocks_per_file is 8193; 1 to 8192 is needed",
+        ),
+        (
+            'role = "archive"\n[archive]\ns3_bucket = "b-1"\ns3_endpoint = "http://s3.example"',
+            "node.toml:6:1: archive.s3_endpoint is plain http to another machine; use https",
+        ),
+        (
+            'role = "archive"\n[archive]\ns3_endpoint = "https://s3.example"',
+            "node.toml:5:1: archive.s3_endpoint is set, but archive.s3_bucket is not; there is nothing "
+            "to put where",
+        ),
+        (
+            'role = "archive"\n[archive]\ns3_bucket = "B"',
+            "node.toml:5:1: archive.s3_bucket is 'B', which is no name of a bucket",
+        ),
+        (
+            'role = "archive"\n[archive]\nanchor_contract = "0x1"',
+            "node.toml:5:1: archive.anchor_contract is '0x1'; 0x and 40 hex digits are needed",
+        ),
+        (
+            'role = "archive"\n[archive]\nanchor_keystore = "keystore.json"',
+            "node.toml: archive.anchor_contract or archive.anchor_registry says where AuditLog is: one of "
+            "the two",
+        ),
+    ],
+)
+def test_settings_of_an_archive_that_contradict_are_refused(write: Write, text: str, said: str) -> None:
+    assert said in problems(write(full(text)))
