@@ -10,6 +10,9 @@ from typing import Any, Final, TypeAlias
 from node import native
 from node.execution.recursion import limit_recursion
 
+# From the start, and not only where py_ecc comes in: how deep calls nest must not depend on what ran before.
+limit_recursion()
+
 PAIR_BYTES: Final = 192
 """A point of G1 and one of G2."""
 _P: Final = 0x30644E72E131A029B85045B68181585D97816A916871CA8D3C208C16D87CFD47
