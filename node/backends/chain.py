@@ -86,7 +86,7 @@ def node_backend(
         network=peers,
         client_version=client_version(),
         execution=ExecutorBackend(reader, node.executor),
-        pool=NodePool(node.pool, node.settings.pool.minimum_priority_fee_wei),
+        pool=NodePool(node.pool, node.chain.importer.senders, node.settings.pool.minimum_priority_fee_wei),
         admin=peers,
         clique=CliqueEngineBackend(reader, driver, evidence, lease),
         sealer=driver.health.signer if driver else None,

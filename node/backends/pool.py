@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import trio
 
+from node.chain.senders import SenderRecovery
 from node.primitives.ids import Address, Hash32
 from node.primitives.transaction import Transaction
 from node.rpc.backend import PoolContent, Until
@@ -13,10 +14,18 @@ from node.txpool.pool import TransactionPool
 class NodePool:
     """PoolBackend over a TransactionPool."""
 
-    def __init__(self, pool: TransactionPool, minimum_priority_fee: int) -> None:
+    def __init__(self, pool: TransactionPool, senders: SenderRecovery, minimum_priority_fee: int) -> None:
         self._pool = pool
+        self._senders = senders
         self.minimum_priority_fee = minimum_priority_fee
         """wei per gas."""
+
+    async def recover_senders(self, transactions: Sequence[Transaction]) -> None:
+        """See the port."""
+        if len(transactions) == 1:
+            await self._senders.recover_with_others(transactions[0])
+        else:
+            await self._senders.recover(transactions)
 
     async def submit(self, tx: Transaction) -> Until:
         """See the port."""

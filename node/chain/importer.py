@@ -11,7 +11,7 @@ who must let it stop the node, and every later call raises again instead of goin
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -24,10 +24,12 @@ from node.chain.errors import FutureBlock
 from node.chain.execution import BuiltBlock
 from node.chain.ledger import Ledger, Taken
 from node.chain.reader import ChainReader
+from node.chain.senders import SenderRecovery, nobody_knows
 from node.config.settings import MIB
 from node.primitives.block import Block, Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
+from node.primitives.transaction import Transaction
 
 RUN_BLOCKS_PER_WRITE: Final = 32
 RUN_BYTES_PER_WRITE: Final = 8 * MIB
@@ -82,12 +84,11 @@ class Importer:
         ledger: Ledger,
         reader: ChainReader,
         *,
-        known_sender: Callable[[Hash32], Address | None] = lambda _: None,
+        known_sender: Callable[[Hash32], Address | None] = nobody_knows,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.statistics = ImportStatistics()
-        self.known_sender = known_sender
-        """Where senders are found that somebody has recovered already; the pool, once there is one."""
+        self.senders = SenderRecovery(known_sender)
         self.watch: Watch | None = None
         self._ledger = ledger
         self._reader = reader
@@ -114,6 +115,10 @@ class Importer:
         for part in _parts(unknown):
             result = await self._take(part)
         return result
+
+    async def recover_senders(self, transactions: Iterable[Transaction]) -> None:
+        """Do beforehand what a block with these transactions would wait for: while earlier ones execute."""
+        await self.senders.recover(transactions)
 
     async def remember_built(self, built: BuiltBlock) -> None:
         """Hand over what the builder has executed: importing it, sealed, does not execute it again."""
@@ -147,11 +152,7 @@ class Importer:
                 raise
 
     async def _take(self, blocks: Sequence[Block]) -> ImportResult:
-        for block in blocks:
-            for tx in block.transactions:
-                sender = self.known_sender(tx.hash)
-                if sender is not None:
-                    tx.remember_sender(sender)
+        await self.senders.recover(tx for block in blocks for tx in block.transactions)
         async with self._lock:
             blocks = [block for block in blocks if self._reader.header(block.hash) is None]
             if not blocks:

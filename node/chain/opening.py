@@ -13,6 +13,7 @@ from node.chain.genesis import open_genesis
 from node.chain.importer import Importer
 from node.chain.ledger import Ledger
 from node.chain.reader import ChainReader
+from node.chain.senders import nobody_knows
 from node.config.settings import StorageSettings
 from node.execution.executor import Executor
 from node.permissioning.accounts import ChainAccountRules
@@ -50,7 +51,7 @@ def open_chain(
     executor: Executor,
     settings: StorageSettings,
     *,
-    known_sender: Callable[[Hash32], Address | None] = lambda _: None,
+    known_sender: Callable[[Hash32], Address | None] = nobody_knows,
     unix_time: Callable[[], float] = time.time,
 ) -> Chain:
     """Open the chain in `kv`, or begin it; blocks that the durable state lags behind are executed again.

@@ -8,7 +8,8 @@ still wanted.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 import trio
@@ -109,9 +110,23 @@ class Dispatcher:
     async def _answer_batch(self, calls: list[Call | Refused], session: Session | None) -> bytes | None:
         """One after the other, in their order. Once time or room is used up, the rest is told so."""
         deadline = _Deadline(self._settings.reply_timeout_s)
-        room = self._settings.response_bytes_max
         answers: list[bytes] = []
         held: list[Until] = []
+        async with self._together(calls):
+            await self._answer_each(calls, session, deadline, answers, held)
+        for until in dict.fromkeys(held):
+            await until()
+        return encode_batch(answers) if answers else None
+
+    async def _answer_each(
+        self,
+        calls: list[Call | Refused],
+        session: Session | None,
+        deadline: "_Deadline",
+        answers: list[bytes],
+        held: list[Until],
+    ) -> None:
+        room = self._settings.response_bytes_max
         for index, call in enumerate(calls):
             if index % CALLS_PER_TURN == CALLS_PER_TURN - 1:
                 await trio.lowlevel.checkpoint()
@@ -129,9 +144,24 @@ class Dispatcher:
             if room <= 0 and isinstance(call, Call):
                 answer = self._too_large(call)
             answers.append(answer or b"")
-        for until in dict.fromkeys(held):
-            await until()
-        return encode_batch(answers) if answers else None
+
+    @asynccontextmanager
+    async def _together(self, calls: Sequence[Call | Refused]) -> AsyncIterator[None]:
+        """Let methods do beforehand what is quicker for many calls at once."""
+        gathered: dict[str, list[list[Any]]] = {}
+        for call in calls:
+            if isinstance(call, Refused):
+                continue
+            method = self.methods.get(call.method)
+            if method is not None and method.together is not None:
+                with suppress(RpcError):
+                    gathered.setdefault(method.name, []).append(bind(method.params, call.params))
+        async with AsyncExitStack() as stack:
+            for name, arguments in gathered.items():
+                together = self.methods[name].together
+                if together is not None and len(arguments) > 1:
+                    await stack.enter_async_context(together(arguments))
+            yield
 
     async def _answer_call(
         self, call: Call, session: Session | None, deadline: "_Deadline", held: list[Until] | None = None

@@ -236,6 +236,10 @@ class PoolBackend(Protocol):
         """wei per gas over the base fee that a transaction must offer to be taken."""
         ...
 
+    async def recover_senders(self, transactions: Sequence[Transaction]) -> None:
+        """Recover the senders, all at once; those whose signature nobody made stay unknown."""
+        ...
+
     async def submit(self, tx: Transaction) -> "Until | None":
         """Take a client's transaction; a RequestError with geth's words when it is refused.
 

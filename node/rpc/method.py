@@ -1,6 +1,7 @@
 """What a method is: a name, its parameters, the function that answers, and where that function may run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -53,6 +54,10 @@ class Method:
 
     A thread costs ten times what a small answer costs. Called with the arguments, on the loop.
     """
+
+    together: Callable[[Sequence[Sequence[Any]]], AbstractAsyncContextManager[None]] | None = None
+    """For TASK: entered before the calls of a batch are answered, with the arguments of all those that name
+    this method, and left after them: what is quicker for many at once than for one after the other."""
 
     @property
     def namespace(self) -> str:

@@ -237,6 +237,8 @@ class CatchUp:
         request = GetBlockBodies(0, tuple(header.hash for header in asked))
         answer = await member.connection.request(request)
         matched = await self._in_thread(match_bodies, asked, answer.bodies)
+        # Now, while earlier blocks execute: the importer will not have to wait for it.
+        await self._door.recover_senders(tx for body in matched.values() for tx in body.transactions)
         self._window.deliver(member.id, asked, matched)
         if member is self._source and self._window.is_lacking(member.id):
             self._blame(member, "the peer withholds bodies of its own headers", PENALTY_EMPTY_PROMISE)

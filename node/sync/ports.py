@@ -1,6 +1,6 @@
 """What syncing asks of its neighbours: peers, the chain, the door into it, the pool. Tests fake these."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NewType, Protocol, overload
 
 import trio
@@ -112,6 +112,10 @@ class Chain(Protocol):
 
 class Door(Protocol):
     """The one door into the chain, as node.chain.importer.Importer is."""
+
+    async def recover_senders(self, transactions: Iterable[Transaction]) -> None:
+        """Recover senders before the blocks come that hold the transactions."""
+        ...
 
     async def import_block(self, block: Block) -> object:
         """Verify, execute, keep. ChainError when it is refused."""

@@ -4,14 +4,13 @@ Each peer has a queue and two tasks of its own, so that a flood from one delays 
 is dropped, for gossip may be lost. Recovery runs in worker threads, a batch of each peer in turn.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import trio
 
-from node.primitives.crypto import InvalidSignature
 from node.primitives.ids import Hash32
-from node.primitives.transaction import Transaction
+from node.primitives.transaction import Transaction, recover_senders
 from node.sync.fetch_table import FetchTable
 from node.sync.ports import Pool
 from node.sync.roster import Member
@@ -181,13 +180,7 @@ class PeerIntake:
                 self._shared.tell()
 
 
-def _recovered(transactions: Iterable[Transaction]) -> list[Transaction]:
+def _recovered(transactions: Sequence[Transaction]) -> list[Transaction]:
     """On a worker thread: recover every sender; those whose signature is none are left out."""
-    good = []
-    for tx in transactions:
-        try:
-            _ = tx.sender
-        except InvalidSignature:
-            continue
-        good.append(tx)
-    return good
+    recover_senders(transactions)
+    return [tx for tx in transactions if tx.has_sender]

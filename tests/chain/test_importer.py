@@ -193,7 +193,7 @@ async def test_known_senders_are_not_recovered_again() -> None:
         asked.append(tx_hash)
         return tx.sender
 
-    chain.importer.known_sender = known_sender
+    chain.importer.senders.known_sender = known_sender
     await chain.importer.import_block(Block(block.header, Body((fresh,))))
     assert asked == [tx.hash]
     assert fresh._sender == tx.sender

@@ -76,7 +76,7 @@ class Validator:
         self.reader, self.importer, self.chain = chain.reader, chain.importer, chain
         head = self.reader.head
         self.pool = TransactionPool(PoolSettings(), spec, head, self.reader.state_at(head.hash))
-        self.importer.known_sender = self.pool.known_sender
+        self.importer.senders.known_sender = self.pool.known_sender
         self.signer = GuardedSigner(signer or LocalKey(key), self.kv, spec.chain_id)
         settings = ProductionSettings(enabled=True, empty_blocks=empty_blocks)
         self.driver = Driver(

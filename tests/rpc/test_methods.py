@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from node.config.settings import RpcSettings
@@ -232,6 +233,24 @@ async def test_a_transaction_that_cannot_be_taken_says_why() -> None:
             assert words in message
         assert await client.result("eth_sendRawTransaction", hexed(good.encoded)) == hexed(good.hash)
         assert error(await client.call("eth_sendRawTransaction", hexed(good.encoded)))[1] == "already known"
+
+
+async def test_a_batch_takes_what_is_good_and_says_of_each_why_not() -> None:
+    async with running_node(make_chain()) as node:
+        client = await client_of(node)
+        good = [transfer(BOB, nonce) for nonce in range(3)]
+        raws = [good[0].encoded, b"\x05", good[1].encoded, good[0].encoded, good[2].encoded]
+        calls = [
+            {"jsonrpc": "2.0", "id": n, "method": "eth_sendRawTransaction", "params": [hexed(raw)]}
+            for n, raw in enumerate(raws)
+        ]
+        _, _, body = await client.exchange(request_bytes(msgspec.json.encode(calls)))
+        answers = msgspec.json.decode(body)
+        said = [answer.get("result") or answer["error"]["message"] for answer in answers]
+        assert [said[0], said[2], said[4]] == [hexed(tx.hash) for tx in good]
+        assert "transaction type 0x5" in said[1]
+        assert said[3] == "already known"
+        assert await client.result("txpool_status") == {"pending": "0x3", "queued": "0x0"}
 
 
 async def test_a_waiting_transaction_is_found_and_counted() -> None:

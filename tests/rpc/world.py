@@ -17,7 +17,7 @@ from node.primitives.crypto import EMPTY_HASH, PrivateKey
 from node.primitives.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from node.primitives.receipt import EMPTY_BLOOM, Log, Receipt, logs_bloom, merge_blooms
 from node.primitives.state import Account, StateView
-from node.primitives.transaction import Transaction, decode_transaction
+from node.primitives.transaction import Transaction, decode_transaction, recover_senders
 from node.rpc.api import RpcApi
 from node.rpc.backend import (
     AccessListOutcome,
@@ -235,6 +235,9 @@ class MemoryPool:
     minimum_priority_fee: int = 0
     transactions: dict[Hash32, Transaction] = field(default_factory=dict)
     subscribers: list[trio.MemorySendChannel[tuple[Transaction, ...]]] = field(default_factory=list)
+
+    async def recover_senders(self, transactions: Sequence[Transaction]) -> None:
+        recover_senders(transactions)
 
     async def submit(self, tx: Transaction) -> None:
         self.transactions[tx.hash] = tx

@@ -1,6 +1,6 @@
 """Nodes in memory: real headers, seals and wire bytes; chain, pool and links that tests can bend."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -20,7 +20,7 @@ from node.primitives.chain_spec import ChainSpec, CliqueSpec, Fork, ForkChoice, 
 from node.primitives.errors import ChainError
 from node.primitives.ids import Hash32
 from node.primitives.receipt import Receipt
-from node.primitives.transaction import Transaction, TransactionType
+from node.primitives.transaction import Transaction, TransactionType, recover_senders
 from node.sync.sync import Sync
 from node.txpool.pool import TransactionPool
 from p2p.errors import PENALTY_BAN, PeerGone, PeerTimeout
@@ -194,6 +194,9 @@ class FakeChain:
         return RULES.advance(state, parent, header)
 
     # Door
+
+    async def recover_senders(self, transactions: Iterable[Transaction]) -> None:
+        recover_senders(transactions)
 
     async def import_block(self, block: Block) -> None:
         await self.import_run((block,))

@@ -1,5 +1,9 @@
 """eth_: transactions by hash, their receipts, and sending new ones."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
 from node.execution.executor import Interrupted
 from node.primitives.block import Block
 from node.primitives.errors import ChainError
@@ -28,7 +32,8 @@ def methods(backend: Backend) -> list[Method]:
         Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light),
     ]
     if backend.pool is not None:
-        table.append(Method("eth_sendRawTransaction", eth.send, (Param(read_data),), Where.TASK))
+        raw = (Param(read_data),)
+        table.append(Method("eth_sendRawTransaction", eth.send, raw, Where.TASK, together=eth.receiving))
     return table
 
 
@@ -36,6 +41,8 @@ class _Transactions:
     def __init__(self, chain: ChainBackend, pool: PoolBackend | None) -> None:
         self._chain = chain
         self._pool = pool
+        self._decoded: dict[bytes, Transaction] = {}
+        """Of batches that are being answered: decoded, and their senders recovered together."""
 
     def by_hash(self, _: Interrupted, tx_hash: Hash32) -> Json:
         """Canonical first: a transaction may still be leaving the pool."""
@@ -61,11 +68,29 @@ class _Transactions:
             raise RpcError(f"the receipts of block {block.number} are not kept here; ask an archive node")
         return receipt_json(block, receipts, index)
 
+    @asynccontextmanager
+    async def receiving(self, calls: Sequence[Sequence[Any]]) -> AsyncIterator[None]:
+        """Recover the senders of a batch together; what is wrong with one of them, `send` will say."""
+        assert self._pool is not None
+        transactions = {}
+        for (encoded,) in calls:
+            with suppress(ChainError):
+                transactions[encoded] = decode_transaction(encoded)
+        await self._pool.recover_senders(list(transactions.values()))
+        self._decoded |= transactions
+        try:
+            yield
+        finally:
+            for encoded in transactions:
+                self._decoded.pop(encoded, None)
+
     async def send(self, encoded: bytes) -> "Json | Held":
         assert self._pool is not None
         try:
-            tx = decode_transaction(encoded)
-            # Recovered here and now: a bad signature is the client's fault, not the pool's affair.
+            tx = self._decoded.pop(encoded, None) or decode_transaction(encoded)
+            if not tx.has_sender:
+                await self._pool.recover_senders((tx,))
+            # Here and now: a bad signature is the client's fault, not the pool's affair.
             _ = tx.sender
         except ChainError as error:
             raise RpcError(f"invalid transaction: {error}") from None
