@@ -26,7 +26,7 @@ from node.primitives.errors import PhoenixError, RequestError
 from node.primitives.ids import Address, BlockNumber, Hash32, hex_of
 from node.primitives.receipt import Receipt
 from node.primitives.state import EMPTY_ACCOUNT, StateView
-from node.primitives.transaction import AccessList, Transaction
+from node.primitives.transaction import AccessList, Transaction, recover_senders
 from node.rpc.backend import (
     AccountProof,
     Backend,
@@ -193,6 +193,10 @@ class LightPool:
         self._client = client
         self._own: dict[Hash32, Transaction] = {}
         self._lock = threading.Lock()
+
+    async def recover_senders(self, transactions: Sequence[Transaction]) -> None:
+        """See the port."""
+        await trio.to_thread.run_sync(recover_senders, transactions)
 
     async def submit(self, tx: Transaction) -> None:
         """See the port: an upstream has taken it when this returns."""
