@@ -63,6 +63,14 @@ def parse_enode(url: str) -> Enode:
     return Enode(_public_key(key_text), _host(parts.hostname), port, _discovery_port(parts.query, port))
 
 
+def parse_dialable(url: str) -> Enode:
+    """The same, for a node that is to be dialled: without host and port it is InvalidEnode."""
+    enode = parse_enode(url)
+    if enode.host is None or enode.tcp_port == 0:
+        raise InvalidEnode("without host and port it cannot be dialled")
+    return enode
+
+
 def _public_key(text: str) -> bytes:
     try:
         key = bytes.fromhex(text)

@@ -1,9 +1,12 @@
 """What an operator, or a test, can choose about peers. The app fills it from its settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.primitives.errors import ConfigError
 from p2p.devp2p.hello import CapabilitySpec
+from p2p.enode import Enode, InvalidEnode, parse_dialable, parse_enode
 from p2p.limits import GateLimits
 from p2p.transport import TlsFiles
 
@@ -63,3 +66,23 @@ class P2POptions:
     """Protocols beside eth; their messages stay opaque (Peer.send_opaque, Peer.receive_opaque)."""
     gate: GateLimits = field(default_factory=GateLimits)
     peer: PeerLimits = field(default_factory=PeerLimits)
+
+
+def read_peers(options: P2POptions) -> tuple[list[Enode], list[Enode]]:
+    """Static and trusted peers; ConfigError lists every URL that is none."""
+    problems: list[str] = []
+
+    def read(name: str, urls: tuple[str, ...], parse: Callable[[str], Enode]) -> list[Enode]:
+        enodes = []
+        for url in urls:
+            try:
+                enodes.append(parse(url))
+            except InvalidEnode as error:
+                problems.append(f"{name} {url!r}: {error}")
+        return enodes
+
+    static = read("static peer", options.static_peers, parse_dialable)
+    trusted = read("trusted peer", options.trusted_peers, parse_enode)
+    if problems:
+        raise ConfigError(problems)
+    return static, trusted

@@ -14,17 +14,16 @@ from typing import Final
 import trio
 
 from node.primitives.crypto import PrivateKey
-from node.primitives.errors import ConfigError
 from p2p.connection import Connection
 from p2p.devp2p.hello import PROTOCOL_VERSION, CapabilitySpec, Hello, SharedCapability, share
 from p2p.devp2p.messages import DisconnectReason
 from p2p.endings import ending_of, holds_storage_error, is_ours, penalty_of
-from p2p.enode import Enode, InvalidEnode, parse_enode
+from p2p.enode import Enode, InvalidEnode, parse_dialable, parse_enode
 from p2p.errors import PENALTY_BAN, PeerGone, PeerRefused, PeerTimeout
 from p2p.eth.messages import ETH68, EthVersion
 from p2p.eth.status import Status, check_status
 from p2p.limits import Gate, ScoreBook, redial_delay_s
-from p2p.options import P2POptions
+from p2p.options import P2POptions, read_peers
 from p2p.peer import Peer, Serve
 from p2p.places import Place, Places
 from p2p.reports import (
@@ -71,21 +70,27 @@ class PeerPool:
         serve: Serve,
         permit: Callable[[PeerInfo], str | None],
         *,
+        may_dial: Callable[[Enode], str | None] = lambda _: None,
         transport: Transport | None = None,
         entropy: Entropy = os.urandom,
         report: Callable[[Report], None] = lambda _: None,
     ) -> None:
-        """ConfigError lists every peer URL, or TLS file, that cannot be used. To be called inside trio."""
+        """ConfigError lists every peer URL, or TLS file, that cannot be used. To be called inside trio.
+
+        `permit` and `may_dial` give the reason against a peer, or None: the one is asked when its identity is
+        proved, the other before it is dialled at all.
+        """
         self._key = key
         self._options = options
         self._status = status
         self._accept = accept
         self._serve = serve
         self._permit = permit
+        self._may_dial = may_dial
         self._transport = transport or TcpTransport(load_tls(options.tls) if options.tls else None)
         self._entropy = entropy
         self._report = report
-        static, trusted = _read_peers(options)
+        static, trusted = read_peers(options)
         # One list may serve all nodes of a network: our own entry in it is skipped.
         self._static = {enode.public_key: _Static(enode) for enode in static if enode.public_key != self.id}
         self._trusted = {enode.public_key for enode in trusted}
@@ -140,7 +145,7 @@ class PeerPool:
 
     def add_static(self, enode_url: str) -> bool:
         """Dial this node from now on; False when we did already. InvalidEnode when it cannot be dialled."""
-        enode = _dialable(enode_url)
+        enode = parse_dialable(enode_url)
         if enode.public_key == self.id:
             raise InvalidEnode("this is our own node id")
         known = self._static.get(enode.public_key)
@@ -203,7 +208,7 @@ class PeerPool:
                     await trio.sleep(banned_s)
                 else:
                     started = trio.current_time()
-                    reason = await self._dial(static.enode)
+                    reason = self._may_dial(static.enode) or await self._dial(static.enode)
                     failures = 0 if trio.current_time() - started >= STABLE_S else failures + 1
                     await self._back_off(static.enode, failures, reason)
 
@@ -369,30 +374,3 @@ class PeerPool:
             static=identity in self._static,
             trusted=identity in self._trusted,
         )
-
-
-def _read_peers(options: P2POptions) -> tuple[list[Enode], list[Enode]]:
-    """Static and trusted peers; ConfigError lists every URL that is none."""
-    problems: list[str] = []
-
-    def read(name: str, urls: tuple[str, ...], parse: Callable[[str], Enode]) -> list[Enode]:
-        enodes = []
-        for url in urls:
-            try:
-                enodes.append(parse(url))
-            except InvalidEnode as error:
-                problems.append(f"{name} {url!r}: {error}")
-        return enodes
-
-    static = read("static peer", options.static_peers, _dialable)
-    trusted = read("trusted peer", options.trusted_peers, parse_enode)
-    if problems:
-        raise ConfigError(problems)
-    return static, trusted
-
-
-def _dialable(url: str) -> Enode:
-    enode = parse_enode(url)
-    if enode.host is None or enode.tcp_port == 0:
-        raise InvalidEnode("without host and port it cannot be dialled")
-    return enode

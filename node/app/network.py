@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 
+from node.app.permits import Permits
 from node.audit.records import Kind
 from node.audit.trail import AuditTrail
 from node.chain.reader import ChainReader
@@ -41,29 +42,34 @@ class Network:
     def __init__(
         self,
         settings: Settings,
+        key: PrivateKey,
         reader: ChainReader,
         serve: Callable[[Peer], Awaitable[None]],
         metrics: Metrics,
         audit: AuditTrail,
+        permits: Permits,
     ) -> None:
         self._reader = reader
         self._metrics = metrics
         self._audit = audit
-        self._blocked: frozenset[bytes] = frozenset()
+        self._permits = permits
         self.pool = PeerPool(
-            load_identity(settings),
+            key,
             _options(settings),
             self._status,
             self._accept,
             serve,
-            self._permit,
+            permits.permit,
+            may_dial=permits.may_dial,
             report=self._report,
         )
+        permits.attach(self.pool)
 
     def block(self, enode_urls: Collection[str]) -> None:
         """Neither dial, admit nor keep these peers; replaces the former list. InvalidEnode for a bad URL."""
-        self._blocked = frozenset(parse_enode(url).public_key for url in enode_urls)
-        log.warning("blocked peers were set", extra={"count": len(self._blocked)})
+        blocked = frozenset(parse_enode(url).public_key for url in enode_urls)
+        self._permits.rules.blocked = blocked
+        log.warning("blocked peers were set", extra={"count": len(blocked)})
         self.pool.recheck_permits()
 
     def _status(self) -> Status:
@@ -80,9 +86,6 @@ class Network:
     def _accept(self, theirs: Status) -> None:
         reader = self._reader
         check_fork_id(reader.genesis.hash, reader.spec.fork_id_blocks, reader.head.number, theirs.fork_id)
-
-    def _permit(self, info: PeerInfo) -> str | None:
-        return "blocked by the operator" if info.id in self._blocked else None
 
     def _report(self, report: Report) -> None:
         match report:

@@ -22,6 +22,8 @@ from node.execution.executor import Executor
 from node.execution.on_demand import OnDemandExecutor
 from node.observability.build import program_version
 from node.observability.metrics import Metrics
+from node.permissioning.allowlist import AllowListFile
+from node.permissioning.sending import PoolPermits
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, Hash32
@@ -56,6 +58,8 @@ class Node:
     metrics: Metrics
     replica: Replica | None
     """What only a read replica has."""
+    members: AllowListFile | None
+    """The members' file; None where the settings name none."""
     audit: AuditLog | NoTrail
     """Where everybody leaves a record of what was done."""
 
@@ -76,9 +80,9 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         _open_chain, settings, kv, spec, executor, lambda tx_hash: pools[0].known_sender(tx_hash)
     )
     closing.push_async_callback(_undisturbed, chain.importer.close)
-    journal = Journal(data_dir.journal_path(settings.data_dir))
-    closing.callback(journal.close)
-    pools.append(pool := _open_pool(settings, chain, journal))
+    members = await _members(settings)
+    pool, journal = _open_pool(settings, chain, members, closing)
+    pools.append(pool)
     return Node(
         settings=settings,
         kv=kv,
@@ -90,17 +94,29 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         auditor=_auditor(settings, chain, executor),
         metrics=Metrics(program_version(), settings.role),
         replica=await open_replica(settings, chain, executor, closing),
+        members=members,
         audit=audit,
     )
 
 
-def _open_pool(settings: Settings, chain: Chain, journal: Journal) -> TransactionPool:
-    reader = chain.reader
-    head = reader.head
-    pool = TransactionPool(settings.pool, reader.spec, head, reader.state_at(head.hash), journal=journal)
+def _open_pool(
+    settings: Settings, chain: Chain, members: AllowListFile | None, closing: AsyncExitStack
+) -> tuple[TransactionPool, Journal]:
+    """The pool at the head, with what its journal held."""
+    journal = Journal(data_dir.journal_path(settings.data_dir))
+    closing.callback(journal.close)
+    reader, head = chain.reader, chain.reader.head
+    permit = PoolPermits(chain, members).refusal
+    accounts = reader.state_at(head.hash)
+    pool = TransactionPool(settings.pool, reader.spec, head, accounts, journal=journal, permit=permit)
     restored = pool.restore(journal.open())
     log.info("chain is open", extra={"head": head.ref, "chain_id": reader.spec.chain_id, "journal": restored})
-    return pool
+    return pool, journal
+
+
+async def _members(settings: Settings) -> AllowListFile | None:
+    path = settings.permissioning.file
+    return None if path is None else await trio.to_thread.run_sync(AllowListFile, path)
 
 
 def _open_chain(

@@ -8,11 +8,13 @@ import trio
 
 from consensus.clique.engine import SIGN_KIND, CliqueEngine
 from node.app.evidence import open_evidence
-from node.app.network import Network
+from node.app.network import Network, load_identity
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
+from node.app.permits import Permits
 from node.app.replica import observe_replica
 from node.backends.chain import node_backend
+from node.chain.evidence import EvidenceBook
 from node.observability.loop_delay import LoopDelay
 from node.production.auditor import AuditedSigner
 from node.production.builder import BlockBuilder
@@ -38,8 +40,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     """Run every service until cancelled; started once every port is bound."""
     settings, reader, metrics = node.settings, node.chain.reader, node.metrics
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
-    evidence, serve_peer = open_evidence(node, sync.serve_peer)
-    network = Network(settings, reader, serve_peer, metrics, node.audit)
+    evidence, permits, network = _connected(node, sync)
     driver = None if node.signer is None else _driver(node, node.signer, sync)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
@@ -48,22 +49,20 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         nursery.start_soon(count_blocks, reader, metrics)
         if node.auditor is not None:
             await nursery.start(node.auditor.run)
+        interval_s = settings.pool.journal_interval_s
         await nursery.start(
-            partial(
-                keep_pool,
-                node.pool,
-                reader,
-                journal=node.journal,
-                interval_s=settings.pool.journal_interval_s,
-            )
+            partial(keep_pool, node.pool, reader, journal=node.journal, interval_s=interval_s)
         )
         if node.replica is not None:
             observe_replica(node.replica, metrics)
             await nursery.start(node.replica.indexer.run)
         await nursery.start(sync.run)
+        await nursery.start(permits.run)
         await nursery.start(network.pool.run)
         if settings.rpc.enabled:
-            backend = node_backend(node, network, sync, driver, evidence=evidence, lease=lease)
+            backend = node_backend(
+                node, network, sync, driver, permits=permits, evidence=evidence, lease=lease
+            )
             await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
         if settings.observability.metrics_port is not None:
             await nursery.start(observe, node, network, driver, lease)
@@ -76,6 +75,15 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
         )
         task_status.started()
+
+
+def _connected(node: Node, sync: Sync) -> tuple[EvidenceBook, Permits, Network]:
+    """Our place among the peers, with all that is exchanged there."""
+    evidence, serve_peer = open_evidence(node, sync.serve_peer)
+    key = load_identity(node.settings)
+    permits = Permits(node, key.public_key)
+    network = Network(node.settings, key, node.chain.reader, serve_peer, node.metrics, node.audit, permits)
+    return evidence, permits, network
 
 
 def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:

@@ -9,6 +9,7 @@ from consensus.gas import base_fee_after
 from node.backends.clique import CliqueEngineBackend
 from node.backends.execution import ExecutorBackend
 from node.backends.network import NodeNetwork, SyncState
+from node.backends.permissioning import NodePermissioning, Permits
 from node.backends.pool import NodePool
 from node.chain.events import HeadChanged
 from node.chain.evidence import EvidenceBook
@@ -17,6 +18,8 @@ from node.chain.reader import ChainReader
 from node.config.settings import Settings
 from node.execution.executor import Executor
 from node.observability.build import client_version
+from node.permissioning.allowlist import AllowListFile
+from node.permissioning.sending import PoolPermits
 from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.ids import Address, BlockNumber, Hash32
@@ -53,6 +56,11 @@ class NodeParts(Protocol):
         """Transactions waiting for a block."""
         ...
 
+    @property
+    def members(self) -> AllowListFile | None:
+        """The members' file."""
+        ...
+
 
 class NodePeers(Protocol):
     """Our place among the peers."""
@@ -73,6 +81,7 @@ def node_backend(
     sync: SyncState,
     driver: Driver | None,
     *,
+    permits: Permits | None = None,
     evidence: EvidenceBook | None = None,
     lease: LeaseWatch | None = None,
 ) -> Backend:
@@ -89,6 +98,11 @@ def node_backend(
         pool=NodePool(node.pool, node.chain.importer.senders, node.settings.pool.minimum_priority_fee_wei),
         admin=peers,
         clique=CliqueEngineBackend(reader, driver, evidence, lease),
+        permissioning=(
+            None
+            if permits is None
+            else NodePermissioning(permits, PoolPermits(node.chain, node.members), node.members)
+        ),
         sealer=driver.health.signer if driver else None,
     )
 

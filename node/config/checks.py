@@ -23,7 +23,7 @@ Problem = tuple[str, str]
 
 PORT_MAX: Final = 65_535
 VANITY_BYTES_MAX: Final = 32
-NAMESPACES: Final = ("eth", "net", "web3", "txpool", "clique", "debug", "admin")
+NAMESPACES: Final = ("eth", "net", "web3", "txpool", "clique", "debug", "admin", "perm")
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
     "storage.write_buffer_bytes": (64 * 1024, 1 << 30),
@@ -58,6 +58,9 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from check_replica(settings.replica)
     yield from check_light(settings)
     yield from check_archive(settings)
+    ingress = settings.permissioning.node_ingress
+    if ingress is not None and not re.fullmatch(r"0x[0-9a-fA-F]{40}", ingress):
+        yield "permissioning.node_ingress", f"is {ingress[:60]!r}; 0x and 40 hex digits are needed"
     if settings.execution.audit == settings.execution.executor:
         yield "execution.audit", "is the executor itself; the other one can audit it"
     vanity = len(settings.production.extra_vanity.encode())

@@ -7,6 +7,7 @@ data/
   index.sqlite       a replica's index of the chain; made again from it when it is gone
   nodekey            the identity on the network (unless node_key names another file), mode 0600
   audit/             what was done to and through the node (node/audit); old files may be moved away
+  permissions.json   what the chain's rules last said of nodes; outlives a database that is synced anew
   transactions.rlp   journal of local transactions
   light/             a light client's headers, and evidence against upstreams that lied; no database
 """
@@ -37,6 +38,11 @@ def node_key_path(data_dir: Path) -> Path:
 def archive_path(data_dir: Path) -> Path:
     """Where an archive node finishes its files when the settings name no other directory."""
     return data_dir / "archive"
+
+
+def permissions_path(data_dir: Path) -> Path:
+    """Verdicts of the chain's rules for nodes."""
+    return data_dir / "permissions.json"
 
 
 def journal_path(data_dir: Path) -> Path:

@@ -45,6 +45,17 @@ class P2PSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PermissioningSettings:
+    """Who may connect, and whose transactions the pool takes; genesis.json says what a block may hold."""
+
+    file: Path | None = None
+    """Members with organisation and tier, TOML or JSON (node/permissioning/allowlist.py); without it the file
+    has no say. Read again when it changes, or on SIGHUP."""
+    node_ingress: str | None = None
+    """Address of the contract that is asked who may connect; nobody is asked when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RpcSettings:
     """How the JSON-RPC server listens and what it refuses."""
 
@@ -275,6 +286,7 @@ class Settings:
     """32 bytes hex, mode 0600: the identity on the network. By default data_dir/nodekey, made if absent."""
     storage: StorageSettings = field(default_factory=StorageSettings)
     p2p: P2PSettings = field(default_factory=P2PSettings)
+    permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     production: ProductionSettings = field(default_factory=ProductionSettings)

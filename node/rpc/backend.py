@@ -16,6 +16,8 @@ import trio
 
 from node.chain.events import HeadChanged
 from node.execution.executor import AccountOverride, Call, CallResult, Interrupted
+from node.permissioning.allowlist import AllowList
+from node.permissioning.policy import Decision, Sending
 from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.ids import Address, BlockNumber, Hash32
@@ -348,6 +350,30 @@ class AdminBackend(Protocol):
         ...
 
 
+class PermissioningBackend(Protocol):
+    """Who may connect and transact here, and why."""
+
+    def explain_node(self, identity: bytes, host: str | None, inbound: bool) -> Decision:
+        """May this node be connected so, now?"""
+        ...
+
+    def explain_transaction(self, sending: Sending) -> Decision:
+        """Would the pool take it now, and could the next block hold it?"""
+        ...
+
+    def members(self) -> AllowList:
+        """The members' file; RequestError when the node has none that can be read."""
+        ...
+
+    async def change_members(self, change: Callable[[AllowList], AllowList]) -> None:
+        """Write the file anew and act on it; RequestError when there is none."""
+        ...
+
+    async def reload(self) -> None:
+        """Read the file again; RequestError says what is wrong with it, and the old list stays."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CliqueVote:
     """A vote that still counts."""
@@ -444,5 +470,6 @@ class Backend:
     remote: bool = False
     """Whether reads of chain, state and execution may wait for other machines, so that none of them may be
     made on the event loop, and several should be under way at a time."""
+    permissioning: PermissioningBackend | None = None
     sealer: Address | None = None
     """Who signs the blocks that this node makes; None for a node that makes none."""

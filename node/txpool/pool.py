@@ -86,12 +86,17 @@ class TransactionPool:
         accounts: Accounts,
         *,
         journal: Journal | None = None,
+        permit: Callable[[Transaction], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """An empty pool at `head`; `accounts` is the state after it. `journal`, if any, is open."""
+        """An empty pool at `head`; `accounts` is the state after it. `journal`, if any, is open.
+
+        `permit` says why a transaction may not be sent, or None.
+        """
         self._settings = settings
         self._spec = spec
         self._journal = journal
+        self._permit = permit
         self._clock = clock
         self._accounts_at_head = accounts
         self._rules = self._rules_after(head)
@@ -282,6 +287,8 @@ class TransactionPool:
             others_cost=queue.cost - (old.cost if old else 0),
             nonces_ahead_max=self._settings.per_account_max,
         )
+        if (refusal := self._permit(tx)) is not None:
+            raise PoolRejection(f"not permitted: {refusal}")
         times = 0 if old is None else self._check_replacement(old, tx, local)
         return self._insert(queue, self._entry(tx, local, times), old)
 

@@ -18,6 +18,7 @@ from node.rpc.methods import (
     eth_state,
     eth_transactions,
     net,
+    permissioning,
     txpool,
     web3,
 )
@@ -52,6 +53,8 @@ def all_methods(backend: Backend, settings: RpcSettings, filters: Filters) -> li
         table += clique.methods(backend.chain, backend.clique)
     if backend.admin is not None:
         table += admin.methods(backend, backend.admin)
+    if backend.permissioning is not None:
+        table += permissioning.methods(backend.permissioning)
     table.append(Method("rpc_modules", lambda: _modules(table, settings)))
     return table
 
