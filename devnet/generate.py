@@ -86,7 +86,7 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "rpc": {
             "host": HOST,
             "port": node.rpc_port,
-            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin"],
+            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin", "phoenix"],
             "cors_origins": ["*"],
         },
         "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},

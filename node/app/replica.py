@@ -1,11 +1,13 @@
 """A read replica's second half: the index beside the chain, and what keeps it at the head."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import trio
 
+from node.backends.replica import ReplicaLogIndex
 from node.chain.opening import Chain
 from node.config import data_dir
 from node.config.settings import Settings
@@ -20,9 +22,11 @@ from node.primitives.state import StateView
 from node.replica.database import IndexDatabase
 from node.replica.indexer import Indexer
 from node.replica.indexes import Moved
+from node.replica.log_queries import LogQueries
 from node.replica.registry import NAMES, doors
 from node.replica.sqlite import SqliteDatabase
 from node.replica.writer import IndexWriter, MovesOf
+from node.rpc.backend import Backend
 from node.state.store import StateUnavailable
 
 
@@ -32,6 +36,7 @@ class Replica:
 
     database: IndexDatabase
     indexer: Indexer
+    log_queries: LogQueries
 
 
 async def open_replica(
@@ -51,12 +56,29 @@ async def open_replica(
         state_at=lambda block_hash: _state_at(chain, block_hash),
         known=_known(settings, reader.spec),
     )
-    return Replica(database=database, indexer=Indexer(writer, reader.events))
+    return Replica(
+        database=database,
+        indexer=Indexer(writer, reader.events),
+        log_queries=LogQueries(database, settings.replica.query_timeout_s),
+    )
 
 
-def observe_replica(replica: Replica, metrics: Metrics) -> None:
-    """Publish where the index stands."""
-    indexer = replica.indexer
+def with_index(backend: Backend, replica: Replica | None) -> Backend:
+    """The back end of a replica finds events in its index."""
+    if replica is None:
+        return backend
+    return dataclasses.replace(backend, log_index=ReplicaLogIndex(replica.log_queries))
+
+
+async def run_replica(
+    replica: Replica, metrics: Metrics, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Keep the index at the head until cancelled, and publish where it stands."""
+    _observe(replica.indexer, metrics)
+    await replica.indexer.run(task_status=task_status)
+
+
+def _observe(indexer: Indexer, metrics: Metrics) -> None:
     metrics.read_at_scrape(
         "index_number",
         "Newest block of the index.",

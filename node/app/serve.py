@@ -12,7 +12,7 @@ from node.app.network import Network, load_identity
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
 from node.app.permits import Permits
-from node.app.replica import observe_replica
+from node.app.replica import run_replica, with_index
 from node.backends.chain import node_backend
 from node.chain.evidence import EvidenceBook
 from node.observability.loop_delay import LoopDelay
@@ -50,12 +50,10 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         if node.auditor is not None:
             await nursery.start(node.auditor.run)
         interval_s = settings.pool.journal_interval_s
-        await nursery.start(
-            partial(keep_pool, node.pool, reader, journal=node.journal, interval_s=interval_s)
-        )
+        keep = partial(keep_pool, node.pool, reader, journal=node.journal, interval_s=interval_s)
+        await nursery.start(keep)
         if node.replica is not None:
-            observe_replica(node.replica, metrics)
-            await nursery.start(node.replica.indexer.run)
+            await nursery.start(run_replica, node.replica, metrics)
         await nursery.start(sync.run)
         await nursery.start(permits.run)
         await nursery.start(network.pool.run)
@@ -63,6 +61,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             backend = node_backend(
                 node, network, sync, driver, permits=permits, evidence=evidence, lease=lease
             )
+            backend = with_index(backend, node.replica)
             await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
         if settings.observability.metrics_port is not None:
             await nursery.start(observe, node, network, driver, lease)

@@ -23,7 +23,7 @@ Problem = tuple[str, str]
 
 PORT_MAX: Final = 65_535
 VANITY_BYTES_MAX: Final = 32
-NAMESPACES: Final = ("eth", "net", "web3", "txpool", "clique", "debug", "admin", "perm")
+NAMESPACES: Final = ("eth", "net", "web3", "txpool", "clique", "debug", "admin", "perm", "phoenix")
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
     "storage.write_buffer_bytes": (64 * 1024, 1 << 30),

@@ -63,7 +63,7 @@ class RpcSettings:
     host: str = "127.0.0.1"
     port: int = 8545
     """HTTP and WebSocket on one port."""
-    namespaces: tuple[str, ...] = ("eth", "net", "web3", "txpool", "clique", "debug")
+    namespaces: tuple[str, ...] = ("eth", "net", "web3", "txpool", "clique", "debug", "phoenix")
     """`admin` is off unless named."""
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")

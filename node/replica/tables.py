@@ -134,6 +134,7 @@ LOGS: Final = Table(
     ("block_number", "log_index"),
     (
         ("address", "block_number", "log_index"),
+        ("address", "topic0", "block_number", "log_index"),
         ("topic0", "block_number", "log_index"),
         ("topic1", "block_number", "log_index"),
         ("topic2", "block_number", "log_index"),

@@ -25,6 +25,7 @@ from node.primitives.receipt import Receipt
 from node.primitives.state import StateView
 from node.primitives.transaction import AccessList, Transaction
 from node.rpc.jsonrpc import Json
+from node.rpc.log_index import LogIndex
 
 
 class Abandoned(Exception):
@@ -471,5 +472,7 @@ class Backend:
     """Whether reads of chain, state and execution may wait for other machines, so that none of them may be
     made on the event loop, and several should be under way at a time."""
     permissioning: PermissioningBackend | None = None
+    log_index: LogIndex | None = None
+    """Where events are found without reading blocks; replicas have one."""
     sealer: Address | None = None
     """Who signs the blocks that this node makes; None for a node that makes none."""

@@ -14,6 +14,7 @@ from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.receipt import Log, Receipt
 from node.primitives.transaction import AccessList, Transaction, TransactionType
 from node.rpc.jsonrpc import Json
+from node.rpc.log_index import LogBlock
 
 JsonObject = dict[str, Json]
 
@@ -126,7 +127,13 @@ def receipt_json(block: Block, receipts: Sequence[Receipt], index: int) -> JsonO
 
 
 def log_json(
-    log: Log, header: Header, tx_hash: Hash32, tx_index: int, log_index: int, *, removed: bool = False
+    log: Log,
+    header: Header | LogBlock,
+    tx_hash: Hash32,
+    tx_index: int,
+    log_index: int,
+    *,
+    removed: bool = False,
 ) -> JsonObject:
     """One event; `log_index` counts through the whole block, `removed` tells of a reorganisation."""
     return {

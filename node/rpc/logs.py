@@ -12,6 +12,7 @@ from node.rpc.backend import ChainBackend, stop_if
 from node.rpc.blocks import NumberOrTag, Tag, find_header, read_number_or_tag
 from node.rpc.encoding import JsonObject, log_json
 from node.rpc.jsonrpc import LimitExceeded, RpcError
+from node.rpc.log_index import LogBlock, LogIndex, LogQuery
 from node.rpc.params import BadValue, read_address, read_hash, read_list, read_member, read_object
 
 TOPICS_MAX: Final = 4
@@ -80,7 +81,7 @@ class FoundLog:
     """A wanted event at its place."""
 
     log: Log
-    header: Header
+    header: Header | LogBlock
     tx_hash: Hash32
     tx_index: int
     log_index: int
@@ -129,9 +130,16 @@ def logs_of_block(block: Block, receipts: Sequence[Receipt], criteria: LogCriter
 
 
 def find_logs(
-    chain: ChainBackend, wanted: LogFilter, limits: LogLimits, interrupted: Interrupted
+    chain: ChainBackend,
+    wanted: LogFilter,
+    limits: LogLimits,
+    interrupted: Interrupted,
+    index: LogIndex | None = None,
 ) -> list[FoundLog]:
-    """All wanted events, oldest first. LimitExceeded for too wide a range or too many results."""
+    """All wanted events, oldest first. LimitExceeded for too wide a range or too many results.
+
+    With an index only blocks that it does not have yet are looked through, and count against the range.
+    """
     if wanted.block_hash is not None:
         header = chain.header(wanted.block_hash)
         if header is None:
@@ -141,27 +149,72 @@ def find_logs(
             raise _too_many(limits, header.number, header.number)
         return found
     for _ in range(SCAN_ATTEMPTS):
-        start, stop = _range(chain, wanted, limits)
-        scanned = _scan(chain, range(start, stop + 1), wanted.criteria, limits, interrupted)
+        start, stop = range_of(chain, wanted)
+        indexed = _from_index(chain, wanted, start, stop, limits, interrupted, index)
+        first = indexed.first if indexed else start
+        _check_width(first, stop, limits)
+        scanned = _scan(chain, range(first, stop + 1), wanted.criteria, limits, interrupted, indexed)
         if scanned is not None:
             return scanned
     raise RpcError("the chain was reorganised while it was read; ask again")
 
 
-def _range(chain: ChainBackend, wanted: LogFilter, limits: LogLimits) -> tuple[int, int]:
+def range_of(chain: ChainBackend, wanted: LogFilter) -> tuple[int, int]:
     """First and last block number, both on the chain as it is now."""
-    head = chain.head.number
     start = _number(chain, wanted.start)
     stop = _number(chain, wanted.stop)
     if start > stop and isinstance(wanted.start, int) and isinstance(wanted.stop, int):
         raise RpcError(f"invalid block range params: fromBlock {start} is after toBlock {stop}")
-    stop = min(stop, head)
+    return start, min(stop, chain.head.number)
+
+
+def _check_width(start: int, stop: int, limits: LogLimits) -> None:
     if stop - start >= limits.range_blocks_max:
         raise LimitExceeded(
             f"block range too wide: {stop - start + 1} blocks where one query may ask for "
             f"{limits.range_blocks_max} (setting rpc.logs_range_blocks_max); ask in steps"
         )
-    return start, stop
+
+
+@dataclass(slots=True)
+class _Indexed:
+    """What an index has answered, and where blocks have to be read from."""
+
+    logs: list[FoundLog]
+    first: int
+    """The first block that is not in the index."""
+    parent: Hash32
+    """Of that block, if it follows on what the index has."""
+
+
+def _from_index(
+    chain: ChainBackend,
+    wanted: LogFilter,
+    start: int,
+    stop: int,
+    limits: LogLimits,
+    interrupted: Interrupted,
+    index: LogIndex | None,
+) -> _Indexed | None:
+    """None where there is no index, or one that does not stand on the chain as it is now."""
+    if index is None or start >= stop:
+        return None  # one block is read sooner than an index is asked
+    query = LogQuery(
+        addresses=wanted.criteria.addresses,
+        topics=wanted.criteria.topics,
+        start=start,
+        stop=stop,
+        count_max=limits.results_max,
+        bytes_max=limits.bytes_max,
+    )
+    page = index.find(query, interrupted)
+    if page is None or chain.canonical_hash(page.covered.number) != page.covered.hash:
+        return None
+    if not page.complete:
+        raise _too_many(limits, start, page.logs[-1].block.number - 1)
+    return _Indexed(
+        [FoundLog(*log) for log in page.logs], max(start, page.covered.number + 1), page.covered.hash
+    )
 
 
 def _number(chain: ChainBackend, block: NumberOrTag | None) -> int:
@@ -178,18 +231,19 @@ def _scan(
     criteria: LogCriteria,
     limits: LogLimits,
     interrupted: Interrupted,
+    indexed: _Indexed | None = None,
 ) -> list[FoundLog] | None:
     """None when the headers read do not follow from one another: a reorganisation came between."""
     masks = criteria.bloom_masks()
-    found: list[FoundLog] = []
-    size = 0
-    previous: Header | None = None
+    found = indexed.logs if indexed else []
+    size = sum(LOG_BYTES + 2 * len(log.log.data) for log in found)
+    parent_hash = indexed.parent if indexed else None
     for number in numbers:
         stop_if(interrupted)
         header = chain.header_by_number(number)
-        if header is None or (previous is not None and header.parent_hash != previous.hash):
+        if header is None or (parent_hash is not None and header.parent_hash != parent_hash):
             return None
-        previous = header
+        parent_hash = header.hash
         if not masks.may_match(header.logs_bloom):
             continue
         for log in _logs_of_header(chain, header, criteria):

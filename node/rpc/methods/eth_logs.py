@@ -8,7 +8,15 @@ from node.rpc.backend import Backend
 from node.rpc.blocks import ByHash, Tag, is_light
 from node.rpc.filters import Filters
 from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
-from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_criteria, read_log_filter
+from node.rpc.logs import (
+    FoundLog,
+    LogCriteria,
+    LogFilter,
+    LogLimits,
+    find_logs,
+    read_criteria,
+    read_log_filter,
+)
 from node.rpc.method import Method, Where
 from node.rpc.params import BadValue, Param, read_bool, read_text
 from node.rpc.subscriptions import Kind, Session
@@ -44,6 +52,7 @@ def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[M
 class _Logs:
     def __init__(self, backend: Backend, settings: RpcSettings, filters: Filters) -> None:
         self._chain = backend.chain
+        self._index = backend.log_index
         self._has_pool = backend.pool is not None
         self._filters = filters
         self._limits = LogLimits(
@@ -58,7 +67,10 @@ class _Logs:
         return start == stop and is_light(self._chain, start)
 
     def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
-        return [log.json() for log in find_logs(self._chain, wanted, self._limits, interrupted)]
+        return [log.json() for log in self._find(wanted, interrupted)]
+
+    def _find(self, wanted: LogFilter, interrupted: Interrupted) -> list[FoundLog]:
+        return find_logs(self._chain, wanted, self._limits, interrupted, self._index)
 
     def new_filter(self, wanted: LogFilter) -> Json:
         return self._filters.install(Kind.LOGS, wanted)

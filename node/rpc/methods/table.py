@@ -19,6 +19,7 @@ from node.rpc.methods import (
     eth_transactions,
     net,
     permissioning,
+    phoenix,
     txpool,
     web3,
 )
@@ -55,6 +56,8 @@ def all_methods(backend: Backend, settings: RpcSettings, filters: Filters) -> li
         table += admin.methods(backend, backend.admin)
     if backend.permissioning is not None:
         table += permissioning.methods(backend.permissioning)
+    if backend.log_index is not None:
+        table += phoenix.methods(backend.chain, backend.log_index, settings)
     table.append(Method("rpc_modules", lambda: _modules(table, settings)))
     return table
 
