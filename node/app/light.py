@@ -9,6 +9,7 @@ import ssl
 import time
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -71,20 +72,23 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
 
 def open_light(settings: Settings) -> LightClient:
     """The parts of a light client; ConfigError for a checkpoint that is none. May ask upstreams."""
-    light = settings.light
-    spec = load_genesis(settings.genesis)
+    return light_client(load_genesis(settings.genesis), settings.light, settings.data_dir)
+
+
+def light_client(spec: ChainSpec, light: LightSettings, folder: Path) -> LightClient:
+    """A light client of this network that keeps its headers below `folder`; see open_light."""
     rules = CliqueRules(spec.engine)
     genesis = genesis_block(spec).header
-    upstreams = Upstreams(_sources(light), data_dir.evidence_path(settings.data_dir))
+    upstreams = Upstreams(_sources(light), data_dir.evidence_path(folder))
     start, tag = _start(light, spec, rules, genesis, upstreams)
     chain = HeaderChain(
         spec,
         rules,
         start,
-        TrustFile(data_dir.light_path(settings.data_dir)),
+        TrustFile(data_dir.light_path(folder)),
         tag=tag,
         headers_kept=light.headers_kept,
-        witnesses=min(light.witnesses, len(upstreams.sources)),
+        witnesses=light.witnesses,
         unix_time=time.time,
     )
     log.info("headers are open", extra={"head": chain.head.ref, "checkpoint": start.header.ref})

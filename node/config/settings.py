@@ -211,8 +211,8 @@ class LightSettings:
     authorities_min: int = 0
     """So many of them must have signed it."""
     witnesses: int = 2
-    """A new header is shown once so many upstreams have it (or all, where there are fewer), or once more than
-    half of the signers have built on it."""
+    """A new header is shown once so many upstreams have it, or once more than half of the signers have built
+    on it. 1 shows it at once: then a signer and an upstream that lie together can show a false state."""
     headers_kept: int = 2_048
     """At least so many, at most twice as many: 0.6 KB each."""
     trust_period_s: float = 14 * 86_400.0

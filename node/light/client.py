@@ -78,7 +78,7 @@ class LightClient(ProvedChain):
     async def _follow(self, source: Source, limiter: trio.CapacityLimiter) -> None:
         while source.dropped is None:
             await trio.to_thread.run_sync(
-                partial(self._poll, source), limiter=limiter, abandon_on_cancel=True
+                partial(self.poll, source), limiter=limiter, abandon_on_cancel=True
             )
             async with self._moved:
                 self._moved.notify_all()
@@ -86,7 +86,8 @@ class LightClient(ProvedChain):
                 self._first.set()
             await trio.sleep(max(self._poll_interval_s, source.rests_until - self.upstreams.clock()))
 
-    def _poll(self, source: Source) -> None:
+    def poll(self, source: Source) -> None:
+        """Take in an upstream's head, once; its fault or lie is noted. Worker thread."""
         try:
             source.head_number = self.upstreams.attempt(source, "its head", self._look)
         except FutureBlock as error:

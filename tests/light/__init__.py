@@ -1,0 +1,1 @@
+"""The light client against real nodes, made-up chains, and upstreams that lie."""
