@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from devnet.checks import check
 from devnet.client import RpcError, Unreachable
 from devnet.errors import DevnetError, NodeFailed
-from devnet.launcher import endpoints, exclusive, log_tail, process_of
+from devnet.launcher import Service, endpoints, exclusive, log_tail, process_of
 from devnet.layout import Layout, open_layout
 from devnet.manifest import load_manifest
 from devnet.network import RunningNetwork, status_table, table
@@ -121,7 +121,9 @@ def _down(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     with _running(args) as running:
         _say(status_table(running))
-    return 0 if all(process_of(node).state == "running" for node in running.nodes) else 1
+    services: list[Service] = [*running.nodes]
+    services += [node.signer for node in running.nodes if node.has_signer]
+    return 0 if all(process_of(service).state == "running" for service in services) else 1
 
 
 def _endpoints(args: argparse.Namespace) -> int:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devnet import launcher
+from devnet import launcher, signers
 from devnet.client import on_all
 from devnet.errors import DevnetError
 from devnet.generate import generate
-from devnet.layout import Layout, network_file, open_layout
+from devnet.layout import Layout, NodeFiles, network_file, open_layout
 from devnet.manifest import Network, check_ports
 from devnet.network import RunningNetwork, Say
 from devnet.proof import Proof, prove
@@ -82,6 +82,7 @@ def start_missing(layout: Layout, say: Say) -> None:
     states = {node: launcher.process_of(node).state for node in layout.nodes}
     launcher.refuse_taken_ports([node for node, state in states.items() if state == "stopped"])
     for node, state in states.items():
+        _start_signer(node, say)
         if state == "paused":
             launcher.resume(node)
             say(f"resumed     {node.name}")
@@ -91,6 +92,16 @@ def start_missing(layout: Layout, say: Say) -> None:
             say(f"started     {node.name}  pid {process.pid}  {node.rpc_url}  {again}".rstrip())
         else:
             say(f"running     {node.name}  already")
+
+
+def _start_signer(node: NodeFiles, say: Say) -> None:
+    if node.has_signer and launcher.process_of(node.signer).state != "running":
+        process = signers.start(node.signer)
+        pid = "" if process is None else f"  pid {process.pid}"
+        say(f"started     {node.signer.name}{pid}  {node.signer.url}  the key of {node.name} in SoftHSM2")
+    elif not node.has_signer and node.plan.key == "token":
+        why = signers.missing() or "SoftHSM2 came after this chain; `--fresh` uses it"
+        say(f"key store   {node.name} keeps its key like the others: {why}")
 
 
 def bring_down(home: Path, *, clean: bool, say: Say) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consensus.clique.extra_data import unsealed
+from devnet import signers
 from devnet.errors import DevnetError
 from devnet.keys import accounts_of, node_key, sealing_key
 from devnet.layout import HOST, Layout, NodeFiles, encode_network, network_file, open_layout
@@ -95,17 +96,23 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         settings["light"] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
         settings["p2p"]["static_peers"] = []
     if node.plan.role == "validator":
-        (key_file,) = list_keys(node.keystore)
         settings["production"] = {
             "enabled": True,
             "gas_limit_target": layout.network.gas_limit,
             "extra_vanity": node.name,
         }
-        settings["signing"] = {
-            "keystore": os.path.relpath(key_file.path, node.folder),
-            "password_file": node.password.name,
-        }
+        settings["signing"] = _signing(layout, node)
     return settings
+
+
+def _signing(layout: Layout, node: NodeFiles) -> dict[str, Any]:
+    if node.has_signer:
+        return signers.signing_settings(layout, node)
+    (key_file,) = list_keys(node.keystore)
+    return {
+        "keystore": os.path.relpath(key_file.path, node.folder),
+        "password_file": node.password.name,
+    }
 
 
 def encode_toml(settings: Mapping[str, Any]) -> str:
@@ -133,12 +140,22 @@ def _write_node(layout: Layout, node: NodeFiles, changed: bool) -> None:
     seed = layout.network.seed
     _write(node.node_key, node_key(seed, node.name).secret_bytes().hex() + "\n")
     if node.plan.role == "validator":
-        _write(node.password, PASSWORD + "\n")
-        if not list_keys(node.keystore):
-            store_key(node.keystore, sealing_key(seed, node.name), PASSWORD, scrypt_n=SCRYPT_N)
+        _write_key(layout, node, changed)
     # An operator may have tried something in node.toml; it stays until the network itself changes.
     if changed or not node.config.exists():
         _write(node.config, encode_toml(settings_of(layout, node)))
+
+
+def _write_key(layout: Layout, node: NodeFiles, changed: bool) -> None:
+    is_new = not node.config.exists()
+    if node.has_signer or (node.plan.key == "token" and is_new and signers.missing() is None):
+        if changed or is_new:
+            signers.make_signer(layout, node, _write)
+        return
+    _write(node.password, PASSWORD + "\n")
+    if not list_keys(node.keystore):
+        key = sealing_key(layout.network.seed, node.name)
+        store_key(node.keystore, key, PASSWORD, scrypt_n=SCRYPT_N)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
-from devnet import processes
+from devnet import processes, signers
 from devnet.errors import DevnetError, NodeFailed
-from devnet.layout import HOST, Layout, NodeFiles
+from devnet.layout import HOST, Layout, NodeFiles, SignerFiles
 from devnet.ports import describe_owner, is_free
 from devnet.processes import Process, State
 
@@ -19,6 +19,10 @@ STOP_GRACE_S: Final = 20.0
 LOG_TAIL_LINES: Final = 25
 START_MARK: Final = "--- started by devnet"
 NODE_COMMAND: Final = (sys.executable, "-m", "node", "run", "--config")
+
+
+Service: TypeAlias = NodeFiles | SignerFiles
+"""What runs as a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,37 @@ class NodeProcess:
     pid: int | None
 
 
-def process_of(node: NodeFiles) -> NodeProcess:
+def process_of(node: Service) -> NodeProcess:
     """The process that runs this node now."""
     process = processes.recorded(node.process)
     state = processes.state(process)
     return NodeProcess(state, process.pid if process and state != "stopped" else None)
 
 
-def is_running(node: NodeFiles) -> bool:
+def is_running(node: Service) -> bool:
     """Whether it runs and is not paused."""
     return process_of(node).state == "running"
 
 
 def start(node: NodeFiles, command: Sequence[str] = NODE_COMMAND) -> Process:
-    """Start a node that is stopped; DevnetError when one of its ports is taken."""
+    """Start a node that is stopped, and its signer; DevnetError when one of its ports is taken."""
     refuse_taken_ports([node])
+    if node.has_signer:
+        signers.start(node.signer)
     with open(node.log, "a") as log:
         log.write(f"{START_MARK}: {' '.join(command)} {node.config}\n")
     return processes.start([*command, str(node.config)], node.log, node.process)
 
 
 def stop(node: NodeFiles, grace_s: float = STOP_GRACE_S) -> str:
-    """Stop a node the way an operator does; says in words how it went."""
+    """Stop a node the way an operator does, and its signer after it; says in words how it went."""
+    try:
+        return _stop_node(node, grace_s)
+    finally:
+        signers.stop(node.signer, grace_s)
+
+
+def _stop_node(node: NodeFiles, grace_s: float) -> str:
     process = processes.recorded(node.process)
     if process is None or processes.state(process) == "stopped":
         return "was not running"
@@ -59,17 +72,17 @@ def stop(node: NodeFiles, grace_s: float = STOP_GRACE_S) -> str:
     return f"did not stop within {grace_s:.0f} s and was killed; its log: {node.log}"
 
 
-def kill(node: NodeFiles) -> None:
+def kill(node: Service) -> None:
     """End a node at once, as a power cut would; NodeFailed when it does not run."""
     processes.kill(_running_process(node))
 
 
-def pause(node: NodeFiles) -> None:
+def pause(node: Service) -> None:
     """Freeze a node in the middle of whatever it does; NodeFailed when it does not run."""
     processes.pause(_running_process(node))
 
 
-def resume(node: NodeFiles) -> None:
+def resume(node: Service) -> None:
     """Let a paused node go on."""
     processes.resume(_running_process(node))
 
@@ -79,6 +92,8 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
     taken = []
     for node in nodes:
         ports = {"p2p": node.p2p_port, "rpc": node.rpc_port, "metrics": node.metrics_port}
+        if node.has_signer and process_of(node.signer).state == "stopped":
+            ports["signer"] = node.signer.port
         for use, port in ports.items():
             if not is_free(HOST, port):
                 taken.append(f"port {port} ({use} of {node.name}) is taken by {describe_owner(port)}")
@@ -91,8 +106,10 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
 
 
 def verify_alive(nodes: Sequence[NodeFiles]) -> None:
-    """NodeFailed for the first node whose process has ended."""
+    """NodeFailed for the first node whose process, or signer, has ended."""
     for node in nodes:
+        if node.has_signer and process_of(node.signer).state == "stopped":
+            raise NodeFailed(node.name, f"its signer has ended; its log: {node.signer.log}")
         if process_of(node).state == "stopped":
             raise NodeFailed(node.name, "its process has ended")
 
@@ -149,7 +166,7 @@ def endpoints(layout: Layout) -> dict[str, object]:
     }
 
 
-def _running_process(node: NodeFiles) -> Process:
+def _running_process(node: Service) -> Process:
     process = processes.recorded(node.process)
     if process is None or processes.state(process) == "stopped":
         raise NodeFailed(node.name, "does not run")

@@ -8,6 +8,7 @@
   nodes/alpha/
     node.toml  nodekey     (all 0600)
     keystore/  password    validators only
+    signer/                where its key lies in a token: see `signers`
     data/                  the node's own
     node.log
     process.json           pid with its start time
@@ -26,6 +27,55 @@ HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
+class SignerFiles:
+    """A node's signer, where its key lies in a token (see `signers`)."""
+
+    name: str
+    folder: Path
+    port: int
+
+    @property
+    def config(self) -> Path:
+        """Settings; there once the signer is generated, and whole then."""
+        return self.folder / "signer.toml"
+
+    @property
+    def tokens(self) -> Path:
+        """Where SoftHSM2 keeps the token."""
+        return self.folder / "tokens"
+
+    @property
+    def token_config(self) -> Path:
+        """Tells SoftHSM2 so."""
+        return self.folder / "softhsm2.conf"
+
+    @property
+    def pin(self) -> Path:
+        """Opens the token."""
+        return self.folder / "pin"
+
+    @property
+    def ca(self) -> Path:
+        """Who vouches for signer and node."""
+        return self.folder / "ca.pem"
+
+    @property
+    def log(self) -> Path:
+        """What the process writes, the audit of each signature among it."""
+        return self.folder / "signer.log"
+
+    @property
+    def process(self) -> Path:
+        """Which process runs it."""
+        return self.folder / "process.json"
+
+    @property
+    def url(self) -> str:
+        """Where it answers its clients."""
+        return f"https://{HOST}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFiles:
     """One node's places and addresses."""
 
@@ -35,6 +85,17 @@ class NodeFiles:
     rpc_port: int
     metrics_port: int
     enode: str
+    signer_port: int
+
+    @property
+    def signer(self) -> SignerFiles:
+        """Its signer, if it has one."""
+        return SignerFiles(f"{self.name}-signer", self.folder / "signer", self.signer_port)
+
+    @property
+    def has_signer(self) -> bool:
+        """Whether its key lies in a token behind a signer."""
+        return self.signer.config.exists()
 
     @property
     def name(self) -> str:
@@ -128,6 +189,16 @@ class Layout:
                 return node
         raise DevnetError(f"there is no node {name!r}; the network has {', '.join(self.network.names)}")
 
+    def service(self, name: str) -> NodeFiles | SignerFiles:
+        """A node or a signer; DevnetError naming the nodes."""
+        for node in self.nodes:
+            if node.has_signer and node.signer.name == name:
+                return node.signer
+        return self.node(name)
+
+    def _signers_before(self, place: int) -> int:
+        return sum(plan.key == "token" for plan in self.network.nodes[:place])
+
     def _node(self, place: int, plan: NodePlan) -> NodeFiles:
         ports = self.network.ports
         identity = node_key(self.network.seed, plan.name).public_key.hex()
@@ -137,6 +208,7 @@ class Layout:
             p2p_port=ports.p2p + place,
             rpc_port=ports.rpc + place,
             metrics_port=ports.metrics + place,
+            signer_port=ports.metrics + len(self.network.nodes) + self._signers_before(place),
             enode=f"enode://{identity}@{HOST}:{ports.p2p + place}",
         )
 

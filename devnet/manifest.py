@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ NODES_MAX: Final = 64
 ACCOUNTS_MAX: Final = 10_000
 
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
+KeyPlace = Literal["keystore", "token"]
 Role = Literal["validator", "full", "replica", "light"]
 
 
@@ -28,6 +30,7 @@ class Ports:
     p2p: int = 30300
     rpc: int = 8545
     metrics: int = 9545
+    """Those of the signers follow behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class NodePlan:
 
     name: str
     role: Role = "validator"
+    key: KeyPlace = "keystore"
+    """Of a validator; token: in software behind a signer of its own, where SoftHSM2 is installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,15 +171,16 @@ def _contradictions(network: Network) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def check_ports(network: Network) -> Iterator[tuple[tuple[str, ...], str]]:
     """(where, what) for ports that do not exist or that two listeners would share."""
-    ranges = [(key, getattr(network.ports, key)) for key in ("p2p", "rpc", "metrics")]
-    size = len(network.nodes)
-    for key, first in ranges:
-        if not 1 <= first <= PORT_MAX - size + 1:
-            yield ("ports", key), f"ports {first} to {first + size - 1} do not all exist"
-    for (one, first), (other, second) in (
-        (ranges[0], ranges[1]),
-        (ranges[0], ranges[2]),
-        (ranges[1], ranges[2]),
-    ):
-        if abs(first - second) < size:
-            yield ("ports", other), f"the {other} ports from {second} overlap the {one} ports from {first}"
+    size = max(1, len(network.nodes))
+    tokens = sum(node.key == "token" for node in network.nodes)
+    sizes = {"p2p": size, "rpc": size, "metrics": size + tokens}
+    ranges = [(key, range(first := getattr(network.ports, key), first + sizes[key])) for key in sizes]
+    for key, ports in ranges:
+        if not 1 <= ports[0] <= ports[-1] <= PORT_MAX:
+            yield ("ports", key), f"ports {ports[0]} to {ports[-1]} do not all exist"
+    for (one, ours), (other, theirs) in itertools.combinations(ranges, 2):
+        if ours[0] <= theirs[-1] and theirs[0] <= ours[-1]:
+            yield (
+                ("ports", other),
+                f"the {other} ports from {theirs[0]} overlap the {one} ports from {ours[0]}",
+            )

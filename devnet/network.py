@@ -141,12 +141,17 @@ def wait_until(done: Callable[[], bool], timeout_s: float, what: str) -> None:
 def status_table(running: RunningNetwork) -> str:
     """node, role, state, head, peers, RPC URL, pid."""
     views = running.views()
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for node in running.nodes:
         process, seen = launcher.process_of(node), views[node.name]
         head = "-" if seen.head is None else seen.head
         peers = "-" if seen.peers is None else seen.peers
         rows.append((node.name, node.plan.role, process.state, head, peers, node.rpc_url, process.pid or "-"))
+    for node in running.nodes:
+        if node.has_signer:
+            signer = launcher.process_of(node.signer)
+            pid = "-" if signer.pid is None else signer.pid
+            rows.append((node.signer.name, "signer", signer.state, "-", "-", node.signer.url, pid))
     return table(rows, ("NODE", "ROLE", "STATE", "HEAD", "PEERS", "RPC", "PID"))
 
 

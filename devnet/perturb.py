@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from devnet import launcher
+from devnet import launcher, signers
 from devnet.client import RpcError, Unreachable
 from devnet.errors import NodeFailed
-from devnet.layout import NodeFiles
+from devnet.launcher import Service
+from devnet.layout import NodeFiles, SignerFiles
 from devnet.network import POLL_S, RunningNetwork, Say
 
 ACTIONS: Final = ("kill", "stop", "restart", "partition")
@@ -21,12 +22,13 @@ ANSWER_TIMEOUT_S: Final = 30.0
 
 def perturb(network: RunningNetwork, action: str, names: Sequence[str], say: Say) -> None:
     """Do one of ACTIONS to the named nodes; DevnetError when it cannot be done to one of them."""
-    nodes = [network.layout.node(name) for name in names]
     if action == "partition":
+        for name in names:
+            network.layout.node(name)
         partition(network, names, say)
         return
-    for node in nodes:
-        say(f"{node.name}: {_hurt(action, node)}")
+    for service in [network.layout.service(name) for name in names]:
+        say(f"{service.name}: {_hurt(action, service)}")
 
 
 def partition(network: RunningNetwork, names: Sequence[str], say: Say) -> None:
@@ -45,6 +47,8 @@ def heal(network: RunningNetwork, say: Say) -> None:
     """Let paused nodes go on, start stopped ones, lift every partition."""
     kept = [node for node in network.nodes if launcher.process_of(node).state != "stopped"]
     for node in network.nodes:
+        if node.has_signer and signers.start(node.signer) is not None:
+            say(f"{node.signer.name}: started")
         state = launcher.process_of(node).state
         if state == "paused":
             launcher.resume(node)
@@ -57,7 +61,7 @@ def heal(network: RunningNetwork, say: Say) -> None:
         _block_peers(network, node, [])
 
 
-def _hurt(action: str, node: NodeFiles) -> str:
+def _hurt(action: str, node: Service) -> str:
     if action == "kill":
         launcher.kill(node)
         return "killed"
@@ -65,6 +69,10 @@ def _hurt(action: str, node: NodeFiles) -> str:
         launcher.pause(node)
         return "paused; `python -m devnet heal` lets it go on"
     assert action == "restart", action
+    if isinstance(node, SignerFiles):
+        signers.stop(node, launcher.STOP_GRACE_S)
+        signers.start(node)
+        return "stopped, started again"
     how = launcher.stop(node)
     launcher.start(node)
     return f"{how}, started again"

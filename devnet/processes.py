@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -31,7 +31,9 @@ class Process:
     """The kernel's id of this boot."""
 
 
-def start(command: Sequence[str], log: Path, record: Path) -> Process:
+def start(
+    command: Sequence[str], log: Path, record: Path, environment: Mapping[str, str] = os.environ
+) -> Process:
     """Start `command` in a session of its own, so that neither our end nor a Ctrl-C here reaches it.
 
     What it writes is appended to `log`; who it is is kept in `record`.
@@ -41,7 +43,7 @@ def start(command: Sequence[str], log: Path, record: Path) -> Process:
         pid = os.posix_spawn(
             command[0],
             list(command),
-            os.environ,
+            environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),

@@ -3,10 +3,13 @@
 import argparse
 from getpass import getpass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.cli import doctor
 from node.cli.output import Commands, add_command, add_json_flag, show
+
+if TYPE_CHECKING:
+    from node.primitives.crypto import PrivateKey
 
 EXAMPLES: Final = """\
   phoenix keys new --keystore keys/                            asks for a password, twice
@@ -57,20 +60,27 @@ def new_key(args: argparse.Namespace) -> None:
 
 def import_key(args: argparse.Namespace) -> None:
     """Encrypt a key that exists and print its address."""
-    from node.primitives.crypto import PrivateKey
-    from node.signing.keystore import SCRYPT_N, KeyStoreError, read_secret_file, store_key
+    from node.signing.keystore import SCRYPT_N, store_key
 
-    if args.secret_file is None:
+    key = read_secret(args.secret_file)
+    scrypt_n = LIGHT_SCRYPT_N if args.light else SCRYPT_N
+    _show_file(store_key(args.keystore, key, _password_for_new(args), scrypt_n=scrypt_n), args)
+
+
+def read_secret(path: Path | None) -> "PrivateKey":
+    """A bare key from a file, or from a prompt without one; KeyStoreError when it is none."""
+    from node.primitives.crypto import PrivateKey
+    from node.signing.keystore import KeyStoreError, read_secret_file
+
+    if path is None:
         text = getpass("Private key (64 hex digits): ")
     else:
-        text = read_secret_file(args.secret_file).decode(errors="replace")
+        text = read_secret_file(path).decode(errors="replace")
     try:
-        key = PrivateKey(bytes.fromhex(text.strip().removeprefix("0x")))
+        return PrivateKey(bytes.fromhex(text.strip().removeprefix("0x")))
     except ValueError:
         # The original message could quote digits of the secret.
         raise KeyStoreError("the secret is not 64 hex digits of a secp256k1 key") from None
-    scrypt_n = LIGHT_SCRYPT_N if args.light else SCRYPT_N
-    _show_file(store_key(args.keystore, key, _password_for_new(args), scrypt_n=scrypt_n), args)
 
 
 def list_all(args: argparse.Namespace) -> None:

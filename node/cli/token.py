@@ -8,6 +8,7 @@ from node.cli.output import Commands, add_command, add_json_flag, show
 
 EXAMPLES: Final = """\
   phoenix token new  --module /usr/lib/softhsm/libsofthsm2.so --token signer --label sealer-1
+  phoenix token import --module ... --token signer --label sealer-1 --secret-file key.hex
   phoenix token show --module /usr/lib/softhsm/libsofthsm2.so --token signer --label sealer-1 --pin-file pin
   phoenix token show --module ... --token signer --label sealer-1 --pin-fd 3  3< <(my-vault read pin)
 
@@ -30,6 +31,11 @@ def add_to(commands: Commands) -> None:
     _add_place(new)
     new.set_defaults(run=new_key)
 
+    imported = add_command(actions, "import", "Bring an existing key into the token, for good.", EXAMPLES)
+    _add_place(imported)
+    imported.add_argument("--secret-file", type=Path, help="64 hex digits; mode 0600 (default: ask)")
+    imported.set_defaults(run=import_existing)
+
     shown = add_command(actions, "show", "Log in, sign a test digest, print the address.", EXAMPLES)
     _add_place(shown)
     shown.set_defaults(run=show_key)
@@ -39,10 +45,25 @@ def new_key(args: argparse.Namespace) -> None:
     """Make a key and print its address."""
     from node.primitives.ids import hex_of
     from node.signing.passwords import find_pin
-    from node.signing.pkcs11 import TokenKeyName, create_key
+    from node.signing.pkcs11 import TokenKeyName
+    from node.signing.token_keys import create_key
 
     name = TokenKeyName(args.module, args.token, args.label)
     address = create_key(name, find_pin(args.pin_file, args.pin_fd))
+    show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
+
+
+def import_existing(args: argparse.Namespace) -> None:
+    """Bring a key into the token and print its address."""
+    from node.cli.keys import read_secret
+    from node.primitives.ids import hex_of
+    from node.signing.passwords import find_pin
+    from node.signing.pkcs11 import TokenKeyName
+    from node.signing.token_keys import import_key
+
+    name = TokenKeyName(args.module, args.token, args.label)
+    key = read_secret(args.secret_file)
+    address = import_key(name, find_pin(args.pin_file, args.pin_fd), key)
     show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
 
 

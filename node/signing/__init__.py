@@ -1,9 +1,9 @@
 """Keys that refuse to betray us.
 
 `signer` is the port; `keystore` and `passwords` bring a key into memory, `pkcs11` uses one in a hardware
-token on `one_thread`, `remote` asks another process for its seals, and `opening` chooses by settings. `guard`
-keeps in `guard_rows` what each key signed and lets nothing out that contradicts it; `guard_exchange` moves
-that to another machine.
+token on `one_thread` (`token_keys` makes and destroys them), `remote` asks another process for its seals, and
+`opening` chooses by settings. `guard` keeps in `guard_rows` what each key signed and lets nothing out that
+contradicts it; `guard_exchange` moves that to another machine.
 
 The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
 `service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels, `lease` gives

@@ -26,7 +26,7 @@ from node.primitives.crypto import (
     address_of,
     recover_public_key,
 )
-from node.primitives.ids import Address, Hash32, hex_of
+from node.primitives.ids import Address, Hash32
 from node.signing.keystore import KeyStoreError
 from node.signing.one_thread import NoAnswer, thread_of
 from node.signing.signer import SigningError, SigningRequest
@@ -136,7 +136,7 @@ class TokenKey:
             self._close()
             raise KeyStoreError(f"{self._name}: there is now another key under this name; it is not used")
         assert self._private is not None
-        with _explained(self._name):
+        with explained(self._name):
             return bytes(self._private.sign(digest, mechanism=pkcs11.Mechanism.ECDSA))
 
     def _open(self) -> bytes:
@@ -151,7 +151,7 @@ class TokenKey:
             self._pin = None
             raise
         try:
-            with _explained(self._name):
+            with explained(self._name):
                 self._private, public_key = _find(session, self._name)
         except KeyStoreError:
             session.close()
@@ -166,11 +166,6 @@ class TokenKey:
 
 class WrongPin(KeyStoreError):
     """The token refused the PIN."""
-
-
-def create_key(name: TokenKeyName, pin: str) -> Address:
-    """Make a key in the token and give its address; KeyStoreError when its name is taken."""
-    return _in_session(name, pin, partial(_create, name))
 
 
 def recoverable(digest: Hash32, raw: bytes, public_key: bytes) -> bytes:
@@ -264,10 +259,11 @@ def _find(session: "pkcs11.Session", name: TokenKeyName) -> tuple[_Private, byte
     public = _only(session, pkcs11.ObjectClass.PUBLIC_KEY, name)
     if bytes(public[pkcs11.Attribute.EC_PARAMS]) != SECP256K1_PARAMETERS:
         raise KeyStoreError(f"{name}: is a key of another curve than secp256k1")
-    return cast("_Private", private), _public_key(public)
+    return cast("_Private", private), public_key_of(public)
 
 
-def _public_key(public: "pkcs11.Object") -> bytes:
+def public_key_of(public: "pkcs11.Object") -> bytes:
+    """64 bytes; KeyStoreError when the token gives something else."""
     import pkcs11
 
     point = bytes(public[pkcs11.Attribute.EC_POINT])
@@ -291,11 +287,13 @@ def _only(
     return found[0]
 
 
-def _in_session(name: TokenKeyName, pin: str, work: Callable[["pkcs11.Session"], Result]) -> Result:
+def in_session(name: TokenKeyName, pin: str, work: Callable[["pkcs11.Session"], Result]) -> Result:
+    """Do some work in a session that may write, on the module's thread; KeyStoreError with what to do."""
+
     def deed() -> Result:
         session = open_session(name.module, name.token, pin, writable=True)
         try:
-            with _explained(name):
+            with explained(name):
                 return work(session)
         finally:
             _close_quietly(session)
@@ -306,36 +304,8 @@ def _in_session(name: TokenKeyName, pin: str, work: Callable[["pkcs11.Session"],
         raise KeyStoreError(f"{name}: the token gives {error}") from error
 
 
-def _create(name: TokenKeyName, session: "pkcs11.Session") -> Address:
-    import pkcs11
-    from pkcs11 import Attribute
-
-    if list(session.get_objects({Attribute.LABEL: name.key})):
-        raise KeyStoreError(f"{name}: there is one already; choose another label")
-    curve = session.create_domain_parameters(
-        pkcs11.KeyType.EC, {Attribute.EC_PARAMS: SECP256K1_PARAMETERS}, local=True
-    )
-    private = {
-        Attribute.PRIVATE: True,
-        Attribute.SENSITIVE: True,
-        Attribute.EXTRACTABLE: False,
-        Attribute.SIGN: True,
-        Attribute.DERIVE: False,
-    }
-    public, _ = curve.generate_keypair(
-        store=True,
-        label=name.key,
-        id=name.key.encode(),
-        mechanism=pkcs11.Mechanism.EC_KEY_PAIR_GEN,
-        private_template=private,
-    )
-    address = address_of(_public_key(public))
-    log.info("a key was made in a token", extra={"key": str(name), "address": hex_of(address)})
-    return address
-
-
 @contextmanager
-def _explained(name: TokenKeyName) -> Iterator[None]:
+def explained(name: TokenKeyName) -> Iterator[None]:
     """Whatever a token answers, in words that name it."""
     import pkcs11
 

@@ -28,11 +28,12 @@ from node.primitives.crypto import PrivateKey
 from node.primitives.ids import Address, hex_of
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import store_key
-from node.signing.pkcs11 import TokenKey, create_key
+from node.signing.pkcs11 import TokenKey
 from node.signing.remote import open_remote
 from node.signing.service_listener import hold_keys, serve
 from node.signing.service_settings import load_service_settings
 from node.signing.signer import DigestSigner, LocalKey, SigningRequest
+from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
 from tests.signing.authority import Authority
 from tests.signing.test_service import request

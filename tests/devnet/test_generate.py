@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from devnet import signers
 from devnet.errors import DevnetError
 from devnet.generate import encode_toml, generate
 from devnet.keys import node_key, sealing_key
@@ -14,8 +15,16 @@ from node.config.load import load_settings
 from node.primitives.chain_spec import Fork, ForkChoice
 from node.primitives.crypto import PrivateKey
 from node.primitives.errors import ConfigError
+from node.primitives.ids import hex_of
 from node.signing.keystore import list_keys, unlock_key
 from node.signing.passwords import find_password
+from node.signing.service_settings import load_service_settings
+
+
+@pytest.fixture(autouse=True)
+def without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens take seconds; the test that is about them switches them on again."""
+    monkeypatch.setattr(signers, "missing", lambda: "switched off")
 
 
 @pytest.fixture
@@ -139,3 +148,31 @@ def test_toml_keeps_texts_that_need_escaping(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
     assert all("missing" in problem for problem in caught.value.problems)
+
+
+def test_a_key_in_a_token_has_a_signer_whose_settings_hold(
+    network: Network, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.undo()
+    if (why := signers.missing()) is not None:
+        pytest.skip(why)
+    plans = tuple(plan for plan in network.nodes if plan.name in ("alpha", "delta"))
+    layout = generate(dataclasses.replace(network, nodes=plans), tmp_path / "home")
+    delta = layout.node("delta")
+    settings, served = load_settings(delta.config), load_service_settings(delta.signer.config)
+    assert settings.signing.backend == "remote"
+    assert settings.signing.remote_address == hex_of(sealing_key(network.seed, "delta").address)
+    assert settings.signing.remote_url == f"https://127.0.0.1:{served.port}"
+    assert (served.keys[0].signing.backend, served.keys[0].clients) == ("pkcs11", frozenset({"delta"}))
+    assert not delta.keystore.exists(), "the key lies in the token alone"
+    key = sealing_key(network.seed, "delta").secret_bytes()
+    for path in layout.home.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_mode & 0o077 == 0, path
+            assert key.hex() not in path.read_bytes().decode(errors="replace"), path
+    before = contents(layout.home)
+    generate(dataclasses.replace(network, nodes=plans), layout.home)
+    assert contents(layout.home) == before
+    moved = dataclasses.replace(network, nodes=plans, ports=Ports(metrics=19545))
+    generate(moved, layout.home)
+    assert load_service_settings(delta.signer.config).port == 19545 + 2

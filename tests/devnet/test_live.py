@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 
+from devnet import signers
+from devnet.client import RpcClient
+from devnet.layout import NodeFiles, open_layout
+from devnet.manifest import load_manifest
+from devnet.network import wait_until
+from tests.devnet.informer import inform, twins
 from tests.faults.live import ROOT, free_ports
 
 pytestmark = pytest.mark.long
 
+NODES = load_manifest("local").nodes
+SERVICES = len(NODES) + (signers.missing() is None)
+"""The signer of delta is one where SoftHSM2 is installed."""
 Devnet = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -36,8 +45,9 @@ def devnet(home: Path) -> Iterator[Devnet]:
         )
         return done
 
-    first = free_ports(12)
-    ports = [f"--rpc-port={first}", f"--p2p-port={first + 4}", f"--metrics-port={first + 8}"]
+    size = len(NODES)
+    first = free_ports(3 * size + 1)
+    ports = [f"--rpc-port={first}", f"--p2p-port={first + size}", f"--metrics-port={first + 2 * size}"]
     try:
         command("up", *ports)
         yield command
@@ -58,7 +68,7 @@ def states(devnet: Devnet, code: int = 0) -> list[str]:
 
 def test_up_a_second_time_proves_it_again(devnet: Devnet) -> None:
     assert "alpha  already" in devnet("up").stdout
-    assert states(devnet) == ["running"] * 4
+    assert states(devnet) == ["running"] * SERVICES
 
 
 @pytest.mark.parametrize(
@@ -74,7 +84,7 @@ def test_up_a_second_time_proves_it_again(devnet: Devnet) -> None:
 )
 def test_a_hurt_network_heals(devnet: Devnet, action: str, nodes: list[str], meanwhile: str) -> None:
     devnet("perturb", action, *nodes)
-    hurt = 4 if meanwhile == "running" else len(nodes)
+    hurt = SERVICES if meanwhile == "running" else len(nodes)
     assert states(devnet, code=int(meanwhile != "running")).count(meanwhile) == hurt
     if meanwhile != "running" and len(nodes) == 1:
         # Three of four go on.
@@ -89,8 +99,42 @@ def test_load_is_mined(devnet: Devnet) -> None:
     assert (summary["refused"], summary["missing"], summary["mined"]) == (0, 0, 400)
 
 
+@pytest.mark.skipif(signers.missing() is not None, reason="SoftHSM2 is not installed")
+def test_a_validator_whose_signer_is_gone_is_a_full_node_and_seals_when_it_is_back(
+    devnet: Devnet, home: Path
+) -> None:
+    client = RpcClient(open_layout(home).node("delta").rpc_url)
+    devnet("perturb", "kill", "delta-signer")
+    wait_until(
+        lambda: "is it running?" in str(client.call("clique_getSealing")["problems"]), 60, "it says so"
+    )
+    assert states(devnet, code=1).count("stopped") == 1
+    devnet("load", "--rate", "8", "--seconds", "4")
+    before = client.call("clique_getSealing")["sealedBlocks"]
+    devnet("heal")
+    wait_until(lambda: client.call("clique_getSealing")["sealedBlocks"] > before, 60, "it seals again")
+    assert client.call("clique_getSealing")["problems"] == []
+    client.close()
+    assert all(findings(devnet).values())
+
+
+def test_evidence_told_to_one_node_reaches_every_node(devnet: Devnet, home: Path) -> None:
+    layout = open_layout(home)
+    pair = twins(layout, "beta", 1_000_000)
+    inform(layout, layout.node("alpha"), pair)
+    hashes = {"0x" + header.hash.hex() for header in pair}
+
+    def is_known(node: NodeFiles) -> bool:
+        client = RpcClient(node.rpc_url)
+        told = client.call("clique_getEvidence")
+        client.close()
+        return [{header["hash"] for header in proof["headers"]} for proof in told] == [hashes]
+
+    wait_until(lambda: all(map(is_known, layout.peers)), 60, "every peer knows it")
+
+
 def test_down_and_up_again_goes_on_with_the_same_chain(devnet: Devnet) -> None:
     devnet("down")
-    assert states(devnet, code=1) == ["stopped"] * 4
+    assert states(devnet, code=1) == ["stopped"] * SERVICES
     assert "again, on its own data" in devnet("up").stdout
     assert all(findings(devnet).values())

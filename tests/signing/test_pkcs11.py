@@ -19,8 +19,9 @@ from node.primitives.ids import Hash32
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import KeyStoreError
 from node.signing.opening import open_key
-from node.signing.pkcs11 import TokenKey, TokenKeyName, create_key, recoverable
+from node.signing.pkcs11 import TokenKey, TokenKeyName, recoverable
 from node.signing.signer import SigningError, SigningRequest
+from node.signing.token_keys import create_key
 from node.storage.memory import MemoryKV
 from tests.signing.tokens import MODULE, PIN, Tokens
 

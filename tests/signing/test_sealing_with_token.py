@@ -4,7 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.signing.pkcs11 import TokenKey, create_key
+from node.signing.pkcs11 import TokenKey
+from node.signing.token_keys import create_key
 from tests.chain.harness import PERIOD_S, make_spec
 from tests.production.world import Network, Validator, during, run_inline
 from tests.signing.tokens import PIN, Tokens
