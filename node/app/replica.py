@@ -1,16 +1,18 @@
 """A read replica's second half: the index beside the chain, and what keeps it at the head."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import trio
 
+from node.backends.query_pages import QueryPages
 from node.backends.replica import ReplicaLogIndex
 from node.chain.opening import Chain
 from node.config import data_dir
-from node.config.settings import Settings
+from node.config.settings import ReplicaSettings, Settings
 from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Executor
 from node.observability.metrics import Metrics
@@ -19,6 +21,7 @@ from node.primitives.chain_spec import ChainSpec, Fork
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import StateView
+from node.replica.api import Finality, QueryApi
 from node.replica.database import IndexDatabase
 from node.replica.indexer import Indexer
 from node.replica.indexes import Moved
@@ -37,6 +40,7 @@ class Replica:
     database: IndexDatabase
     indexer: Indexer
     log_queries: LogQueries
+    settings: ReplicaSettings
 
 
 async def open_replica(
@@ -60,14 +64,25 @@ async def open_replica(
         database=database,
         indexer=Indexer(writer, reader.events),
         log_queries=LogQueries(database, settings.replica.query_timeout_s),
+        settings=settings.replica,
     )
 
 
 def with_index(backend: Backend, replica: Replica | None) -> Backend:
-    """The back end of a replica finds events in its index."""
+    """The back end of a replica finds events in its index, and answers queries beside JSON-RPC."""
     if replica is None:
         return backend
-    return dataclasses.replace(backend, log_index=ReplicaLogIndex(replica.log_queries))
+    chain = backend.chain
+    api = QueryApi(
+        replica.database,
+        chain_id=chain.spec.chain_id,
+        finality=Finality(lambda: chain.safe_header().number, lambda: chain.finalized_header().number),
+        unix_time=time.time,
+        timeout_s=replica.settings.query_timeout_s,
+        page_items_max=replica.settings.page_items_max,
+    )
+    index = ReplicaLogIndex(replica.log_queries)
+    return dataclasses.replace(backend, log_index=index, pages=QueryPages(api))
 
 
 async def run_replica(

@@ -20,6 +20,7 @@ class RpcApi:
         self.filters = Filters(self.hub, settings)
         methods = all_methods(backend, settings, self.filters)
         self.dispatcher = Dispatcher(methods, settings, observe, waits_for_others=backend.remote)
+        self.pages = backend.pages
         self._settings = settings
 
     def open_session(self, send: Callable[[bytes], None]) -> Session:

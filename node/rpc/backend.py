@@ -26,6 +26,7 @@ from node.primitives.state import StateView
 from node.primitives.transaction import AccessList, Transaction
 from node.rpc.jsonrpc import Json
 from node.rpc.log_index import LogIndex
+from node.rpc.pages import Pages
 
 
 class Abandoned(Exception):
@@ -474,5 +475,7 @@ class Backend:
     permissioning: PermissioningBackend | None = None
     log_index: LogIndex | None = None
     """Where events are found without reading blocks; replicas have one."""
+    pages: Pages | None = None
+    """What is asked for with GET; replicas have some."""
     sealer: Address | None = None
     """Who signs the blocks that this node makes; None for a node that makes none."""

@@ -21,6 +21,7 @@ _KEPT_HEADERS: Final = frozenset(
         b"origin",
         b"content-type",
         b"expect",
+        b"if-none-match",
         b"upgrade",
         b"connection",
         b"sec-websocket-key",

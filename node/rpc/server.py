@@ -23,6 +23,7 @@ from node.rpc.api import RpcApi
 from node.rpc.budget import Budget, OverBudget
 from node.rpc.connection import TICK_S, Connection
 from node.rpc.http1 import CONTINUE, HttpError, Request, RequestParser, answer, json_answer
+from node.rpc.pages import PREFIX
 from node.rpc.websocket import WebSocket
 
 IDLE_TICKS_MAX: Final = 120
@@ -208,6 +209,8 @@ class RpcServer:
         headers = request.headers
         if headers.get(b"host", b"") not in self._known_hosts:
             self._check_host(headers.get(b"host", b""))
+        if request.target.startswith(PREFIX) and request.method in (b"GET", b"HEAD"):
+            return await self._answer_page(request)
         if request.method != b"POST":
             return self._answer_other(request)
         if request.target.partition(b"?")[0] != b"/":
@@ -220,6 +223,18 @@ class RpcServer:
         reply = await dispatcher.answer(dispatcher.parse(request.body))
         cors = self._cors_headers(request) if b"origin" in headers else b""
         return json_answer(reply or b"", cors, keep_alive=request.keep_alive)
+
+    async def _answer_page(self, request: Request) -> bytes:
+        """What is not JSON-RPC: the pages of a node that has some."""
+        pages = self._api.pages
+        if pages is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "this node has no query API; replicas have")
+        tag = request.headers.get(b"if-none-match")
+        reply = await pages.answer(
+            request.target.decode("ascii", "replace"), None if tag is None else tag.decode("ascii", "replace")
+        )
+        cors = self._cors_headers(request) if b"origin" in request.headers else b""
+        return reply.encode(cors, with_body=request.method == b"GET", keep_alive=request.keep_alive)
 
     def _answer_other(self, request: Request) -> bytes:
         """What is asked with other methods than POST: a probe, or a browser's leave to post."""

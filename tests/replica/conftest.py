@@ -44,12 +44,27 @@ def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # A server takes longer to start than all of these tests together.
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.long)]
+
+
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path, prepared_file: Path) -> Iterator[IndexDatabase]:
     """An empty database of each kind."""
+    yield from _opened(request, tmp_path, prepared_file)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prepared_file: Path
+) -> Iterator[IndexDatabase]:
+    """One of each kind for a whole module, whose tests only read."""
+    yield from _opened(request, tmp_path_factory.mktemp("shared"), prepared_file)
+
+
+def _opened(request: pytest.FixtureRequest, folder: Path, prepared_file: Path) -> Iterator[IndexDatabase]:
     if request.param == "sqlite":
-        shutil.copy(prepared_file, tmp_path / "index.sqlite")
-        opened: IndexDatabase = SqliteDatabase(tmp_path / "index.sqlite")
+        shutil.copy(prepared_file, folder / "index.sqlite")
+        opened: IndexDatabase = SqliteDatabase(folder / "index.sqlite")
     else:
         from node.replica.postgres import PostgresDatabase
 

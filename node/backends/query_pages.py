@@ -1,0 +1,49 @@
+"""The query API as pages of the RPC listener: each answer in a worker thread, bounded in number and time."""
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+import trio
+
+from node.primitives.errors import StorageError
+from node.replica.api import QueryApi, Reply
+from node.rpc.pages import PageReply
+from node.rpc.workers import Lane
+
+THREADS_MAX: Final = 4
+"""SQLite lets go of the interpreter while it works, so that these do run at a time."""
+WAITING_MAX: Final = 512
+"""Questions that may wait for a thread; more are told to come again."""
+
+log = logging.getLogger(__name__)
+
+
+class QueryPages:
+    """Pages over a QueryApi."""
+
+    def __init__(self, api: QueryApi) -> None:
+        self._api = api
+        self._lane = Lane("queries", THREADS_MAX)
+
+    async def answer(self, target: str, if_none_match: str | None) -> PageReply:
+        """See the port."""
+        if self._lane.pending >= WAITING_MAX:
+            text = b"too many questions are waiting; come again\n"
+            return PageReply(HTTPStatus.SERVICE_UNAVAILABLE, text, "text/plain", {"retry-after": "1"})
+        abandoned = False
+        try:
+            reply = await self._lane.run(lambda: self._api.answer(target, if_none_match, lambda: abandoned))
+        except trio.Cancelled:
+            abandoned = True
+            raise
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("a query failed", extra={"target": target[:200]})
+            reply = Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error\n", {}, "text/plain")
+        return PageReply(reply.status, reply.body, reply.content_type, reply.headers)
+
+    async def drain(self) -> None:
+        """Until no thread is at work."""
+        await self._lane.wait_idle()
