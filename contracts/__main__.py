@@ -4,7 +4,8 @@
 
 The charter is a JSON object: members {address: weight}; rules {ordinary, structural, emergency: {quorum,
 threshold, voting_period_s, delay_s}}, shares in basis points; validators {address: organisation};
-organisations {name: administrator}; holders {ROLE: [address]}; currency [name, symbol, decimals].
+organisations {name: administrator}; nodes {key: organisation}; accounts {address: [organisation, roles]};
+holders {ROLE: [address]}; currency [name, symbol, decimals].
 Exit codes: 0 done; 1 the chain refused or differs; 2 the command or the charter is wrong.
 """
 
@@ -28,6 +29,8 @@ def charter_from(document: dict[str, Any]) -> Charter:
         members=document["members"],
         validators=document["validators"],
         organisations=document.get("organisations", {}),
+        nodes=document.get("nodes", {}),
+        accounts={address: (name, roles) for address, (name, roles) in document.get("accounts", {}).items()},
         holders={Role[name]: tuple(each) for name, each in document.get("holders", {}).items()},
         currency=tuple(document.get("currency", ("Phoenix settlement unit", "PSU", 6))),
         ordinary=rules["ordinary"],

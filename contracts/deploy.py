@@ -127,7 +127,10 @@ class _Deployment:
         if self._is_handed_over():
             self._refuse_drift()
         else:
-            for steps in (self._named(), self._founded(), self._doors(), self._roles(), self._handed_over()):
+            # Members come before the doors: those close to everybody who is not entered.
+            for steps in (self._named(), self._founded(), self._entered(), self._doors()):
+                self._do(steps)
+            for steps in (self._roles(), self._handed_over()):
                 self._do(steps)
         addresses = {name: each.address for name, each in self._registry.entries.items()}
         return Report(addresses, tuple(self._deployed), tuple(self._steps))
@@ -207,6 +210,15 @@ class _Deployment:
             yield self._step(f"organisation {name}", "Organisations", "addOrganisation",
                              (identity, admin, bytes(32)), "organisationOf", (admin,), identity)  # fmt: skip
 
+    def _entered(self) -> Iterator[Step]:
+        for node, name in self._charter.nodes.items():
+            key = bytes.fromhex(node)
+            yield self._step(f"node {node[:8]} of {name}", "Organisations", "addNode", (name_id(name), key),
+                             "nodeAllowed", (keccak256(key),), True)  # fmt: skip
+        for account, (name, roles) in self._charter.accounts.items():
+            yield self._step(f"account {account} of {name}", "Organisations", "setAccount",
+                             (name_id(name), account, roles), "rolesOf", (account,), roles)  # fmt: skip
+
     def _doors(self) -> Iterator[Step]:
         """The ingress contracts of genesis, where there are any."""
         doors = (
@@ -218,7 +230,9 @@ class _Deployment:
             self._record(name, Entry(address, name))
             manager = self._address("AccessManager")
             yield self._step(f"start {name}", name, "start", (manager,), "authority", (), manager)
-            for key, target in ((b"administration", "Organisations"), (b"rules", rules)):
+            # Who mends comes before the rules that may have to be mended.
+            names = ((b"repair", "Board"), (b"administration", "Organisations"), (b"rules", rules))
+            for key, target in names if name == "AccountIngress" else names[1:]:
                 padded = key.ljust(32, b"\0")
                 yield self._step(f"{name} asks {target}", name, "setContractAddress",
                                  (padded, self._address(target)), "getContractAddress", (padded,),

@@ -57,6 +57,10 @@ class Charter:
     """Address -> name of the organisation that runs it; at least one."""
     organisations: Mapping[str, str] = field(default_factory=dict)
     """Name -> first administrator."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Key of a node (128 hex digits) -> organisation, one that the deployer administers."""
+    accounts: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """Address -> organisation, one that the deployer administers, and roles as Organisations numbers them."""
     holders: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """Who begins with a role, apart from the board's."""
     currency: tuple[str, str, int] = ("Phoenix settlement unit", "PSU", 6)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from consensus.clique.extra_data import unsealed
+from contracts.suite import NODE_INGRESS
 from devnet import signers
 from devnet.errors import DevnetError
 from devnet.keys import accounts_of, node_key, sealing_key
 from devnet.layout import HOST, Layout, NodeFiles, encode_network, network_file, open_layout
 from devnet.manifest import Network
-from devnet.suite_genesis import suite_doors
+from devnet.members import MEMBERS_FILE, may_dial, members_file
+from devnet.suite_genesis import suite_doors, suite_rules
 from node.primitives.ids import hex_of
 from node.signing.keystore import list_keys, store_key
 
@@ -39,6 +41,8 @@ def generate(network: Network, home: Path) -> Layout:
     changed = not network_file(home).exists() or open_layout(home).network != network
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(layout.genesis, genesis)
+    if changed or not (home / MEMBERS_FILE).exists():
+        _write(home / MEMBERS_FILE, members_file(network))
     for node in layout.nodes:
         _write_node(layout, node, changed)
     # Last, so that an interrupted generation is done again.
@@ -54,7 +58,7 @@ def genesis_of(network: Network) -> dict[str, Any]:
     config["clique"] = {"period": network.period_s, "epoch": network.epoch_blocks}
     if network.fork_choice != "total-difficulty":
         # The section that marks a network of our own; geth refuses to share what it cannot follow.
-        config["phoenix"] = {"forkChoice": network.fork_choice}
+        config["phoenix"] = {"forkChoice": network.fork_choice} | suite_rules(network)
     if network.zero_base_fee:
         config["zeroBaseFee"] = True
     return {
@@ -82,16 +86,21 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "p2p": {
             "host": HOST,
             "port": node.p2p_port,
-            "static_peers": [other.enode for other in layout.peers if other.name != node.name],
+            "static_peers": [
+                other.enode
+                for other in layout.peers
+                if other.name != node.name and may_dial(node.plan, other.plan)
+            ],
         },
         "rpc": {
             "host": HOST,
             "port": node.rpc_port,
-            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin", "phoenix"],
+            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin", "perm", "phoenix"],
             "cors_origins": ["*"],
         },
         "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},
     }
+    settings["permissioning"] = permissioning_of(layout, node)
     if node.plan.role == "light":
         settings["light"] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
         settings["p2p"]["static_peers"] = []
@@ -113,6 +122,12 @@ def _signing(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "keystore": os.path.relpath(key_file.path, node.folder),
         "password_file": node.password.name,
     }
+
+
+def permissioning_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
+    """Members only: by the file and, where there is a contract suite, by the chain."""
+    section = {"file": os.path.relpath(layout.home / MEMBERS_FILE, node.folder)}
+    return section | ({"node_ingress": NODE_INGRESS} if suite_doors(layout.network) else {})
 
 
 def encode_toml(settings: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 .devnet/
   network.json             the network as it was generated
   genesis.json
+  members.toml             who may connect: organisations and tiers
   ports.json               ports chosen on the command line, if any
   lock                     held by a command that changes something
   nodes/alpha/

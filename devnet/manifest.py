@@ -20,6 +20,7 @@ ACCOUNTS_MAX: Final = 10_000
 
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
 KeyPlace = Literal["keystore", "token"]
+TierName = Literal["", "core", "regional", "edge"]
 Role = Literal["validator", "full", "replica", "light"]
 
 
@@ -49,6 +50,9 @@ class NodePlan:
     role: Role = "validator"
     key: KeyPlace = "keystore"
     """Of a validator; token: in software behind a signer of its own, where SoftHSM2 is installed."""
+    organisation: str = "operator"
+    tier: TierName = ""
+    """Where it stands; "": as its role usually does (devnet/members.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

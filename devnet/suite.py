@@ -10,12 +10,15 @@ from devnet.errors import DevnetError
 from devnet.keys import accounts_of, sealing_key
 from devnet.layout import Layout
 from devnet.manifest import Network
+from devnet.members import ALL_ROLES, members_of
 from devnet.network import Say
 from devnet.suite_genesis import DEPLOYER
 from node.primitives.ids import hex_of
 
 REGISTRY: Final = "contracts.json"
 """In the network's home: addresses by name."""
+OPERATOR: Final = "operator"
+"""The organisation on the chain: the deployer administers it, and all that is local belongs to it."""
 MEMBERS: Final = (2, 3, 4)
 """Accounts of the board, by place in `endpoints --json`."""
 OFFICER: Final = 5
@@ -37,7 +40,9 @@ def charter_of(network: Network) -> Charter:
         structural=structural,
         emergency=emergency,
         validators={hex_of(sealing_key(network.seed, name).address): name for name in network.validators},
-        organisations={"operator": accounts[DEPLOYER]},
+        organisations={OPERATOR: accounts[DEPLOYER]},
+        nodes={member.hex(): OPERATOR for member in members_of(network).members},
+        accounts=dict.fromkeys(accounts, (OPERATOR, ALL_ROLES)),
         holders=dict.fromkeys(others, (accounts[OFFICER],)),
     )
 

@@ -77,9 +77,7 @@ class LightClient(ProvedChain):
 
     async def _follow(self, source: Source, limiter: trio.CapacityLimiter) -> None:
         while source.dropped is None:
-            await trio.to_thread.run_sync(
-                partial(self.poll, source), limiter=limiter, abandon_on_cancel=True
-            )
+            await trio.to_thread.run_sync(partial(self.poll, source), limiter=limiter, abandon_on_cancel=True)
             async with self._moved:
                 self._moved.notify_all()
             if self.head.number > self._began_at or source.head_number >= 0:

@@ -1,5 +1,6 @@
 """Deployment: complete, resumable after a crash at any step, and the deployer is nobody afterwards."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from contracts.build import SOURCES
 from contracts.deploy import DeployFailed, deploy, refuse_old_evm
 from contracts.registry import OtherChain, Registry, open_registry
 from contracts.suite import ACCOUNT_INGRESS, CALLERS, NODE_INGRESS, Role
+from node.primitives.crypto import keccak256
 from tests.contracts.sandbox import Reverted, Sandbox
 from tests.contracts.suite import DEPLOYER, GENESIS, SandboxChain, Suite, build, charter_of
 
@@ -115,6 +117,29 @@ def test_the_doors_of_genesis_are_opened_to_the_rules() -> None:
     assert suite["NodeIngress"].call.getContractAddress(rules) == suite["NodeRules"].address
     assert suite["AccountIngress"].call.getContractAddress(rules) == suite["AccountRules"].address
     assert suite["NodeIngress"].call.authority() == suite["AccessManager"].address
+    repair = b"repair".ljust(32, b"\0")
+    assert suite["AccountIngress"].call.getContractAddress(repair) == suite["Board"].address
+
+
+def test_members_are_entered_before_the_doors_close() -> None:
+    chain = Sandbox()
+    for name, address in (("NodeIngress", NODE_INGRESS), ("AccountIngress", ACCOUNT_INGRESS)):
+        chain.put_code(address, load(name).deployed_bytecode, {0: int(chain.account(DEPLOYER), 16)})
+    deployer, user, node = chain.account(DEPLOYER), chain.account(40), b"\x07" * 64
+    charter = dataclasses.replace(
+        charter_of(chain),
+        organisations={"us": deployer},
+        nodes={node.hex(): "us"},
+        accounts={user: ("us", 2)},
+    )
+    report = deploy(SandboxChain(chain), charter, Registry(GENESIS), quiet)
+    lists = Suite(chain, report)["Organisations"]
+    assert lists.call.nodeAllowed(keccak256(node)) is True
+    assert lists.call.rolesOf(user) == 2
+    assert lists.call.rolesOf(deployer) == 15
+    closing = report.steps.index("AccountIngress asks AccountRules")
+    assert report.steps.index(f"account {user} of us") < closing
+    assert report.steps.index("AccountIngress asks Board") < closing
 
 
 def test_every_restricted_function_has_a_holder_or_is_the_boards() -> None:

@@ -4,21 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from contracts.suite import ACCOUNT_INGRESS
 from devnet import signers
 from devnet.errors import DevnetError
-from devnet.generate import encode_toml, generate
+from devnet.generate import encode_toml, generate, genesis_of
 from devnet.keys import node_key, sealing_key
-from devnet.layout import Layout, open_layout
+from devnet.layout import HOST, Layout, open_layout
 from devnet.manifest import Network, Ports, load_manifest
-from node.chain.genesis_json import load_genesis
+from devnet.members import may_dial, tier_of
+from node.chain.genesis_json import load_genesis, parse_genesis
 from node.config.load import load_settings
+from node.permissioning.allowlist import read_allowlist
+from node.permissioning.policy import Meeting, Tier
 from node.primitives.chain_spec import Fork, ForkChoice
 from node.primitives.crypto import PrivateKey
 from node.primitives.errors import ConfigError
-from node.primitives.ids import hex_of
+from node.primitives.ids import Address, hex_of
 from node.signing.keystore import list_keys, unlock_key
 from node.signing.passwords import find_password
 from node.signing.service_settings import load_service_settings
+from p2p.enode import parse_enode
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +56,13 @@ def test_every_node_starts_from_settings_that_hold(layout: Layout) -> None:
             assert settings.p2p.static_peers == ()
             assert settings.light.upstreams == tuple(other.rpc_url for other in layout.upstreams)
             continue
-        assert len(settings.p2p.static_peers) == len(layout.peers) - 1
+        reached = [each for each in layout.peers if may_dial(node.plan, each.plan) and each != node]
+        assert settings.p2p.static_peers == tuple(each.enode for each in reached)
+        assert settings.permissioning.file is not None
+        found = read_allowlist(settings.permissioning.file)
+        for other in reached:
+            meeting = Meeting(id=parse_enode(other.enode).public_key, host=HOST)
+            assert found.meet(parse_enode(node.enode).public_key, meeting).allowed
         assert node.enode not in settings.p2p.static_peers
 
 
@@ -63,6 +74,22 @@ def test_the_keystore_opens_and_holds_the_key_that_genesis_lists(layout: Layout)
         key = unlock_key(settings.signing.keystore, find_password(settings.signing.password_file))
         assert key.address == sealing_key(layout.network.seed, node.name).address
         assert key.address in spec.genesis.extra_data
+
+
+def test_members_have_the_tier_of_their_role_and_the_edge_reaches_no_validator(layout: Layout) -> None:
+    tiers = {node.name: tier_of(node.plan) for node in layout.nodes}
+    assert (tiers["alpha"], tiers["replica-1"], tiers["light-1"]) == (Tier.CORE, Tier.REGIONAL, Tier.EDGE)
+    for node in layout.nodes:
+        assert may_dial(layout.node("light-1").plan, node.plan) is (tier_of(node.plan) is Tier.REGIONAL)
+
+
+def test_accounts_are_asked_for_from_block_1_where_there_is_a_contract_suite(layout: Layout) -> None:
+    asked = load_genesis(layout.genesis).account_permissioning
+    assert asked is not None
+    assert (asked.from_block, asked.whole) == (1, False)
+    assert asked.ingress == Address(bytes.fromhex(ACCOUNT_INGRESS[2:]))
+    bare = dataclasses.replace(layout.network, contract_suite=False)
+    assert parse_genesis(genesis_of(bare)).account_permissioning is None
 
 
 def test_genesis_is_london_from_block_0_with_the_total_order(layout: Layout) -> None:
