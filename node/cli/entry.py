@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from node.cli import audit, init, inspect, keys, perm, run, signer, token, version
+from node.cli import audit, init, inspect, keys, light, perm, prove, run, signer, token, verify, version
 from node.cli.output import EXIT_CODES, complain
 from node.primitives.errors import ConfigError, PhoenixError, StorageError
 
@@ -81,6 +81,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, init, keys, token, signer, audit, inspect, perm, version):
+    for command in (run, init, keys, token, signer, audit, inspect, perm, light, prove, verify, version):
         command.add_to(commands)
     return parser
