@@ -75,7 +75,7 @@ def _up(args: argparse.Namespace) -> int:
     from devnet.bring_up import PortChoice, bring_up
 
     network = load_manifest(args.network)
-    choice = PortChoice(args.p2p_port, args.rpc_port, args.metrics_port)
+    choice = PortChoice(args.p2p_port, args.rpc_port, args.metrics_port, args.admin_port)
     with exclusive(args.home):
         proof = bring_up(network, args.home, choice, fresh=args.fresh, timeout_s=args.timeout, say=_say)
         layout = open_layout(args.home)
@@ -220,7 +220,7 @@ def _add_lifecycle(commands: Commands) -> None:
     )
     up.add_argument("--fresh", action="store_true", help="throw the old chain away first")
     up.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds for each stage (default: 120)")
-    for use in ("rpc", "p2p", "metrics"):
+    for use in ("rpc", "p2p", "metrics", "admin"):
         up.add_argument(f"--{use}-port", type=int, help=f"the first node's {use} port; kept until --fresh")
     up.add_argument("--bare", action="store_true", help="without the contract suite")
     up.set_defaults(run=_up)

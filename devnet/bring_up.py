@@ -31,6 +31,7 @@ class PortChoice:
     p2p: int | None = None
     rpc: int | None = None
     metrics: int | None = None
+    admin: int | None = None
 
 
 def bring_up(

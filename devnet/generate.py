@@ -95,9 +95,12 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "rpc": {
             "host": HOST,
             "port": node.rpc_port,
-            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "admin", "perm", "phoenix"],
+            "namespaces": ["eth", "net", "web3", "txpool", "clique", "debug", "perm", "phoenix"],
+            "admin_port": node.admin_port,
             "cors_origins": ["*"],
         },
+        # Whoever can reach the loopback is the operator of a network whose keys are public anyway.
+        "auth": {"admin_local_roles": ["admin"]},
         "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},
     }
     settings["permissioning"] = permissioning_of(layout, node)

@@ -91,7 +91,12 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
     """DevnetError naming every port of these stopped nodes that somebody else has."""
     taken = []
     for node in nodes:
-        ports = {"p2p": node.p2p_port, "rpc": node.rpc_port, "metrics": node.metrics_port}
+        ports = {
+            "p2p": node.p2p_port,
+            "rpc": node.rpc_port,
+            "metrics": node.metrics_port,
+            "admin": node.admin_port,
+        }
         if node.has_signer and process_of(node.signer).state == "stopped":
             ports["signer"] = node.signer.port
         for use, port in ports.items():
@@ -100,7 +105,7 @@ def refuse_taken_ports(nodes: Sequence[NodeFiles]) -> None:
     if taken:
         cure = (
             "stop it, or choose other ports: `python -m devnet up --rpc-port N --p2p-port N "
-            '--metrics-port N`, or `make devnet UP="--rpc-port N ..."`'
+            '--metrics-port N --admin-port N`, or `make devnet UP="--rpc-port N ..."`'
         )
         raise DevnetError("\n".join([*taken, cure]))
 
@@ -157,6 +162,7 @@ def endpoints(layout: Layout) -> dict[str, object]:
                 "role": node.plan.role,
                 "rpc": node.rpc_url,
                 "ws": node.ws_url,
+                "admin": node.admin_url,
                 "enode": node.enode,
                 "pid": process_of(node).pid,
                 "data_dir": str(node.data_dir.absolute()),

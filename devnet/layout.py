@@ -85,6 +85,7 @@ class NodeFiles:
     p2p_port: int
     rpc_port: int
     metrics_port: int
+    admin_port: int
     enode: str
     signer_port: int
 
@@ -142,6 +143,11 @@ class NodeFiles:
     def rpc_url(self) -> str:
         """JSON-RPC over HTTP."""
         return f"http://{HOST}:{self.rpc_port}"
+
+    @property
+    def admin_url(self) -> str:
+        """JSON-RPC with the methods that change the node."""
+        return f"http://{HOST}:{self.admin_port}"
 
     @property
     def ws_url(self) -> str:
@@ -209,6 +215,7 @@ class Layout:
             p2p_port=ports.p2p + place,
             rpc_port=ports.rpc + place,
             metrics_port=ports.metrics + place,
+            admin_port=ports.first_admin + place,
             signer_port=ports.metrics + len(self.network.nodes) + self._signers_before(place),
             enode=f"enode://{identity}@{HOST}:{ports.p2p + place}",
         )

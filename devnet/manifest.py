@@ -16,6 +16,7 @@ from node.primitives.errors import ConfigError
 NETWORKS: Final = Path(__file__).parent / "networks"
 PORT_MAX: Final = 65_535
 NODES_MAX: Final = 64
+ADMIN_ABOVE_RPC: Final = 100
 ACCOUNTS_MAX: Final = 10_000
 
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
@@ -32,6 +33,13 @@ class Ports:
     rpc: int = 8545
     metrics: int = 9545
     """Those of the signers follow behind."""
+    admin: int | None = None
+    """Of administrative methods; absent, ADMIN_ABOVE_RPC above rpc."""
+
+    @property
+    def first_admin(self) -> int:
+        """The first node's admin port."""
+        return self.rpc + ADMIN_ABOVE_RPC if self.admin is None else self.admin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +185,13 @@ def check_ports(network: Network) -> Iterator[tuple[tuple[str, ...], str]]:
     """(where, what) for ports that do not exist or that two listeners would share."""
     size = max(1, len(network.nodes))
     tokens = sum(node.key == "token" for node in network.nodes)
-    sizes = {"p2p": size, "rpc": size, "metrics": size + tokens}
-    ranges = [(key, range(first := getattr(network.ports, key), first + sizes[key])) for key in sizes]
-    for key, ports in ranges:
-        if not 1 <= ports[0] <= ports[-1] <= PORT_MAX:
-            yield ("ports", key), f"ports {ports[0]} to {ports[-1]} do not all exist"
+    ports = network.ports
+    starts = {"p2p": ports.p2p, "rpc": ports.rpc, "metrics": ports.metrics, "admin": ports.first_admin}
+    sizes = dict.fromkeys(starts, size) | {"metrics": size + tokens}
+    ranges = [(key, range(first, first + sizes[key])) for key, first in starts.items()]
+    for key, each in ranges:
+        if not 1 <= each[0] <= each[-1] <= PORT_MAX:
+            yield ("ports", key), f"ports {each[0]} to {each[-1]} do not all exist"
     for (one, ours), (other, theirs) in itertools.combinations(ranges, 2):
         if ours[0] <= theirs[-1] and theirs[0] <= ours[-1]:
             yield (

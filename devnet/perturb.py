@@ -6,10 +6,11 @@ nodes off from all others while they keep talking to one another and to their cl
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Final
 
 from devnet import launcher, signers
-from devnet.client import RpcError, Unreachable
+from devnet.client import RpcClient, RpcError, Unreachable
 from devnet.errors import NodeFailed
 from devnet.launcher import Service
 from devnet.layout import NodeFiles, SignerFiles
@@ -79,11 +80,14 @@ def _hurt(action: str, node: Service) -> str:
 
 
 def _block_peers(network: RunningNetwork, node: NodeFiles, enodes: Sequence[str]) -> None:
-    """Tell a node whom not to talk to; the list replaces the one before."""
+    """Tell a node whom not to talk to; the list replaces the one before. A light client has no peers."""
+    if node.plan.role == "light":
+        return
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
         try:
-            network.clients[node.name].call("admin_setBlockedPeers", list(enodes))
+            with closing(RpcClient(node.admin_url)) as client:
+                client.call("admin_setBlockedPeers", list(enodes))
             return
         except RpcError as error:
             raise NodeFailed(node.name, str(error)) from error

@@ -15,6 +15,8 @@ from typing import Final
 import trio
 
 from consensus.clique.rules import CliqueRules
+from node.app.auditing import open_audit
+from node.app.rpc_service import RpcService
 from node.backends.light import light_backend, tell_moves
 from node.chain.events import ChainEvents
 from node.chain.genesis import genesis_block
@@ -41,8 +43,6 @@ from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, Hash32
-from node.rpc.api import RpcApi
-from node.rpc.server import serve_rpc
 
 STALLED_PERIODS: Final = 20
 STALLED_S_LEAST: Final = 30.0
@@ -54,6 +54,7 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
     """Open a light client and serve it until cancelled; started once its port is bound."""
     client = await trio.to_thread.run_sync(open_light, settings)
     closing.callback(client.close)
+    audit = await open_audit(settings, closing)
     metrics = Metrics(program_version(), settings.role)
     events = ChainEvents()
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
@@ -61,7 +62,8 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
         nursery.start_soon(delay.run)
         if settings.rpc.enabled:
             backend = light_backend(client, FastExecutor(None), events)
-            await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
+            rpc = RpcService(settings, backend, audit, metrics)
+            await nursery.start(rpc.run)
         await nursery.start(client.run)
         nursery.start_soon(tell_moves, client, events)
         if settings.observability.metrics_port is not None:

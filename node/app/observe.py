@@ -1,6 +1,7 @@
 """What operators see of a node: counters that follow the chain, numbers read at each scrape, health."""
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -42,10 +43,11 @@ async def observe(
     network: Network,
     driver: Driver | None,
     lease: LeaseWatch | None,
+    more: Sequence[Check] = (),
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Publish the numbers that the parts keep themselves, and whether we are well."""
+    """Publish the numbers that the parts keep themselves, and whether we are well, `more` counted in."""
     reader, metrics, settings = node.chain.reader, node.metrics, node.settings.observability
     metrics.read_at_scrape("head_number", "Number of the head.", lambda: reader.head.number)
     metrics.read_at_scrape("head_timestamp", "Unix time of the head.", lambda: reader.head.timestamp)
@@ -67,7 +69,7 @@ async def observe(
         ready.append(_observe_audit(node.auditor, metrics))
     if isinstance(node.audit, AuditLog):
         ready.append(observe_audit_log(node.audit, metrics))
-    ready += observe_keys(node, driver, lease)
+    ready += [*observe_keys(node, driver, lease), *more]
     assert settings.metrics_port is not None
     await serve_observability(
         settings.metrics_host,

@@ -13,15 +13,15 @@ from node.app.observe import count_blocks, observe
 from node.app.parts import Node
 from node.app.permits import Permits
 from node.app.replica import run_replica, with_index
+from node.app.rpc_service import RpcService
 from node.backends.chain import node_backend
 from node.chain.evidence import EvidenceBook
+from node.observability.health import Check
 from node.observability.loop_delay import LoopDelay
 from node.production.auditor import AuditedSigner
 from node.production.builder import BlockBuilder
 from node.production.driver import Driver
 from node.production.recovery import last_signed, standing_proposals
-from node.rpc.api import RpcApi
-from node.rpc.server import serve_rpc
 from node.signing.guard import GuardedSigner
 from node.signing.lease_watch import lease_watch
 from node.signing.recorded import RecordedSigner
@@ -43,6 +43,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     evidence, permits, network = _connected(node, sync)
     driver = None if node.signer is None else _driver(node, node.signer, sync)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
+    checks: list[Check] = []
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
@@ -62,9 +63,11 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
                 node, network, sync, driver, permits=permits, evidence=evidence, lease=lease
             )
             backend = with_index(backend, node.replica)
-            await nursery.start(serve_rpc, settings.rpc, RpcApi(backend, settings.rpc))
+            rpc = RpcService(settings, backend, node.audit, metrics)
+            await nursery.start(rpc.run)
+            checks += rpc.checks
         if settings.observability.metrics_port is not None:
-            await nursery.start(observe, node, network, driver, lease)
+            await nursery.start(observe, node, network, driver, lease, checks)
         if lease is not None:
             nursery.start_soon(lease.run)
         if driver is not None:

@@ -5,7 +5,21 @@ import errno
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from node.cli import audit, init, inspect, keys, light, perm, prove, run, signer, token, verify, version
+from node.cli import (
+    audit,
+    init,
+    inspect,
+    keys,
+    light,
+    perm,
+    prove,
+    rpc_keys,
+    run,
+    signer,
+    token,
+    verify,
+    version,
+)
 from node.cli.output import EXIT_CODES, complain
 from node.primitives.errors import ConfigError, PhoenixError, StorageError
 
@@ -81,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, init, keys, token, signer, audit, inspect, perm, light, prove, verify, version):
+    for command in (
+        run, init, keys, token, signer, rpc_keys, audit, inspect, perm, light, prove, verify, version
+    ):  # fmt: skip
         command.add_to(commands)
     return parser

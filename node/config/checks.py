@@ -16,6 +16,7 @@ from typing import Final
 from node.config.archive_checks import check_archive
 from node.config.light_checks import check_light
 from node.config.replica_checks import check_replica
+from node.config.rpc_checks import check_rpc_security, files_of_rpc
 from node.config.settings import Settings, SigningSettings
 
 Problem = tuple[str, str]
@@ -55,6 +56,7 @@ def check_settings(settings: Settings) -> Iterator[Problem]:
     yield from _check_tls(settings)
     yield from _check_files(settings)
     yield from _check_rpc(settings)
+    yield from check_rpc_security(settings)
     yield from check_replica(settings.replica)
     yield from check_light(settings)
     yield from check_archive(settings)
@@ -84,7 +86,7 @@ def _check_range(key: str, value: object) -> Iterator[Problem]:
     if not math.isfinite(value):
         yield key, f"is {value}; a finite number is needed"
         return
-    if key.endswith("_s") and value <= 0:
+    if key.endswith("_s") and not key.endswith("_per_s") and value <= 0:
         yield key, f"is {value} seconds; more than 0 is needed"
         return
     least, most = _range(key)
@@ -108,6 +110,7 @@ def _check_hosts(settings: Settings) -> Iterator[Problem]:
         "p2p.host": settings.p2p.host,
         "p2p.advertise_host": settings.p2p.advertise_host,
         "rpc.host": settings.rpc.host,
+        "rpc.admin_host": settings.rpc.admin_host,
         "observability.metrics_host": settings.observability.metrics_host,
     }
     for key, host in hosts.items():
@@ -150,6 +153,8 @@ def _check_ports_differ(settings: Settings) -> Iterator[Problem]:
     used = {"p2p.port": settings.p2p.port}
     if settings.rpc.enabled:
         used["rpc.port"] = settings.rpc.port
+        if settings.rpc.admin_port is not None:
+            used["rpc.admin_port"] = settings.rpc.admin_port
     if settings.observability.metrics_port is not None:
         used["observability.metrics_port"] = settings.observability.metrics_port
     owners: dict[int, str] = {}
@@ -241,7 +246,7 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "archive.s3_credentials": settings.archive.s3_credentials,
         "archive.anchor_keystore": settings.archive.anchor_keystore,
         "archive.anchor_password_file": settings.archive.anchor_password_file,
-    }
+    } | files_of_rpc(settings)
     for key, path in files.items():
         if path is not None and not path.is_file():
             yield key, f"names {path}, and there is no such file"

@@ -64,7 +64,18 @@ class RpcSettings:
     port: int = 8545
     """HTTP and WebSocket on one port."""
     namespaces: tuple[str, ...] = ("eth", "net", "web3", "txpool", "clique", "debug", "phoenix")
-    """`admin` is off unless named."""
+    """Of both listeners; what changes the node (admin_, votes) is on the admin listener only."""
+    insecure: bool = False
+    """Listen to other machines although TLS or authentication is missing: something in front does it."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None
+    """Where administrative methods are served; nowhere when absent."""
+    tls_certificate: Path | None = None
+    """PEM chain; with tls_key, HTTP and WebSocket are served under TLS. Replaced files are taken up."""
+    tls_key: Path | None = None
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    client_ca: Path | None = None
+    """PEM; who vouches for clients' certificates."""
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """Host headers that are answered (DNS rebinding); "*" answers all."""
@@ -74,7 +85,8 @@ class RpcSettings:
     reply_timeout_s: float = 30.0
     connections_max: int = 512
     call_gas_max: int = 50_000_000
-    logs_range_blocks_max: int = 10_000
+    logs_range_blocks_max: int = 100_000
+    """Readers may ask for 10 000; operators and auditors for this many."""
     logs_results_max: int = 20_000
     filters_max: int = 1_000
     filter_idle_s: float = 300.0
@@ -262,6 +274,44 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Who may use the JSON-RPC, and how much. Roles: node/rpc/roles.py."""
+
+    local_roles: tuple[str, ...] = ("reader", "submitter")
+    """Of clients on this machine that show no credentials, on a listener that only this machine reaches."""
+    admin_local_roles: tuple[str, ...] = ()
+    """The same on the admin listener; ("admin",) trusts every user of this machine."""
+    stranger_roles: tuple[str, ...] = ()
+    """Of other clients without credentials, beside anonymous."""
+    api_keys: Path | None = None
+    """File of API keys, made by `phoenix rpc-keys`; mode 0600."""
+    clients: Path | None = None
+    """TOML: who the subjects of client certificates are (node/rpc/clients.py)."""
+    jwt_keys: Path | None = None
+    """Public keys of a token issuer: PEM or JWKS."""
+    jwks_url: str | None = None
+    """Or where the issuer publishes them; https, or http on this machine."""
+    jwks_ca: Path | None = None
+    """PEM; who vouches for that place. The system's authorities when absent."""
+    jwks_refresh_s: float = 300.0
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_leeway_s: float = 30.0
+    """How far the issuer's clock may differ from ours."""
+    jwt_name_claim: str = "sub"
+    jwt_roles_claim: str = "realm_access.roles"
+    """Where a token holds roles, dotted; this is where Keycloak puts them."""
+    jwt_role_prefix: str = "phoenix-"
+    """What stands before our roles among the issuer's: "phoenix-reader"."""
+    quota_ms_per_s: float = 400.0
+    """Milliseconds of this node's work per second that each identity may use; 20 s worth may be saved up."""
+    stranger_quota_ms_per_s: float = 50.0
+    """The same for an address without credentials."""
+    local_quota_ms_per_s: float = 0.0
+    """The same for this machine's clients without credentials; 0 for no bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """The chained record of what was done to and through this node (node/audit)."""
 
@@ -288,6 +338,7 @@ class Settings:
     p2p: P2PSettings = field(default_factory=P2PSettings)
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     rpc: RpcSettings = field(default_factory=RpcSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     production: ProductionSettings = field(default_factory=ProductionSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import trio
 
 from node.config.settings import RpcSettings
-from node.rpc.app import Dispatcher, Observe
+from node.rpc.app import Dispatcher, Observe, Surface
 from node.rpc.backend import Backend
 from node.rpc.filters import Filters
+from node.rpc.guard import Guard
 from node.rpc.methods.table import all_methods
 from node.rpc.subscriptions import Hub, Session
 
@@ -15,17 +16,33 @@ from node.rpc.subscriptions import Hub, Session
 class RpcApi:
     """Everything between a connection and the back ends. `run` must run while it answers."""
 
-    def __init__(self, backend: Backend, settings: RpcSettings, observe: Observe | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: RpcSettings,
+        observe: Observe | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """`guard` None: whoever reaches it may do everything, as inside a test."""
         self.hub = Hub(backend)
         self.filters = Filters(self.hub, settings)
         methods = all_methods(backend, settings, self.filters)
-        self.dispatcher = Dispatcher(methods, settings, observe, waits_for_others=backend.remote)
+        surface = Surface.EVERYTHING if guard is None else Surface.PUBLIC
+        self.dispatcher, self.admin_dispatcher = (
+            Dispatcher(methods, settings, observe, guard, each, waits_for_others=backend.remote)
+            for each in (surface, Surface.ADMIN)
+        )
         self.pages = backend.pages
         self._settings = settings
 
     def open_session(self, send: Callable[[bytes], None]) -> Session:
         """The subscriptions of a new WebSocket; `send` queues a message for it and never waits."""
         return Session(self.hub, send, self._settings.subscriptions_per_connection_max)
+
+    async def drain(self) -> None:
+        """Wait until no worker thread is at work."""
+        await self.dispatcher.drain()
+        await self.admin_dispatcher.drain()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed subscriptions and filters until cancelled."""

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from enum import Enum
 from typing import Any, Final
 
 import trio
@@ -17,7 +18,9 @@ import trio
 from node.config.settings import RpcSettings
 from node.execution.executor import ExecutionInterrupted
 from node.primitives.errors import RequestError, StorageError
-from node.rpc.backend import Abandoned, Until
+from node.rpc.backend import Abandoned
+from node.rpc.guard import Guard
+from node.rpc.identity import INTERNAL, Identity, Role
 from node.rpc.jsonrpc import (
     NULL_ID,
     Call,
@@ -33,12 +36,14 @@ from node.rpc.jsonrpc import (
     encode_batch,
     encode_error,
     encode_result,
-    encode_value,
     parse,
 )
 from node.rpc.method import Held, Method, Where
 from node.rpc.params import bind
+from node.rpc.quotas import BYTES_PER_MS
+from node.rpc.roles import Recorded, rule_of
 from node.rpc.subscriptions import Session
+from node.rpc.work import Asked, Work, never
 from node.rpc.workers import Lane
 
 SCANS_MAX: Final = 1
@@ -46,8 +51,6 @@ LONG_RUNS_MAX: Final = 2
 """Threads that work at once. All share one interpreter lock with the event loop: more would delay sealing."""
 REMOTE_READS_MAX: Final = 8
 """Where reads wait for other machines, they do not compete for the interpreter lock."""
-SHORT_RUN_S: Final = 0.02
-"""A call that takes longer is moved from the lane that it shares with reads to one for long runs."""
 CALLS_PER_TURN: Final = 16
 """Calls of a batch answered on the loop before other tasks get their turn."""
 DRAIN_TIMEOUT_S: Final = 10.0
@@ -59,6 +62,26 @@ Observe = Callable[[str, float, int | None], None]
 log = logging.getLogger(__name__)
 
 
+class Surface(Enum):
+    """Which methods a listener serves, of the namespaces that are switched on."""
+
+    EVERYTHING = "everything"
+    """For what lies behind no listener: the node itself, tests."""
+    PUBLIC = "public"
+    ADMIN = "admin"
+
+
+class AdminOnly(MethodNotFound):
+    """The method is there, but not here."""
+
+    def __init__(self, method: str) -> None:
+        RpcError.__init__(
+            self,
+            f"the method {method} does not exist/is not available: it is served on the admin listener only "
+            "(setting rpc.admin_port)",
+        )
+
+
 class Dispatcher:
     """Answers messages from the table of methods."""
 
@@ -67,12 +90,21 @@ class Dispatcher:
         methods: Iterable[Method],
         settings: RpcSettings,
         observe: Observe | None = None,
+        guard: Guard | None = None,
+        surface: Surface = Surface.EVERYTHING,
         *,
         waits_for_others: bool = False,
     ) -> None:
-        """`waits_for_others`: reads spend their time waiting for other machines, so that more may go on."""
-        enabled = set(settings.namespaces) | {"rpc"}
-        self.methods = {method.name: method for method in methods if method.namespace in enabled}
+        """`guard` None: whoever reaches this may do everything."""
+        enabled = set(settings.namespaces) | {"rpc"} | ({"admin"} if surface is Surface.ADMIN else set())
+        known = {method.name: method for method in methods}
+        there = {name: method for name, method in known.items() if method.namespace in enabled}
+        self._elsewhere = {
+            name for name in known if surface is Surface.PUBLIC and rule_of(name).admin_listener_only
+        }
+        self.methods = {name: method for name, method in there.items() if name not in self._elsewhere}
+        self._rules = {name: rule_of(name) for name in self.methods}
+        self._guard = guard
         self._settings = settings
         self._observe = observe
         self._short = Lane("rpc-short", REMOTE_READS_MAX if waits_for_others else 1)
@@ -90,16 +122,40 @@ class Dispatcher:
             return method is not None and method.where not in (Where.LOOP, Where.SESSION)
         return isinstance(message, list)
 
-    async def answer(self, message: Message, session: Session | None = None) -> bytes | None:
+    async def answer(
+        self, message: Message, session: Session | None = None, identity: Identity = INTERNAL
+    ) -> bytes | None:
         """The answer to one message; None when nothing is to be answered. Only StorageError comes out."""
+        asked = Asked(identity, session, self._settings.reply_timeout_s)
         if isinstance(message, Call):
-            answer = await self._answer_call(message, session, _Deadline(self._settings.reply_timeout_s))
+            answer = await self._answer_call(message, asked)
             if answer is not None and len(answer) > self._settings.response_bytes_max:
-                return self._too_large(message)
-            return answer
-        if isinstance(message, Refused):
-            return self._refuse(message)
-        return await self._answer_batch(message, session)
+                answer = self._too_large(message)
+        elif isinstance(message, Refused):
+            answer = self._refuse(message)
+        else:
+            answer = await self._answer_batch(message, asked)
+        if self._guard is not None and answer is not None:
+            self._guard.charge(identity, len(answer) / BYTES_PER_MS)
+        return answer
+
+    def admit_page(self, identity: Identity) -> None:
+        """Let somebody read what is no JSON-RPC: pages of the query API. RpcError when not."""
+        if self._guard is not None:
+            self._guard.admit_page(identity)
+
+    def wait_s(self, identity: Identity) -> float:
+        """How long until this identity may ask again; 0 when it may now."""
+        return 0.0 if self._guard is None else self._guard.wait_s(identity)
+
+    def refuse_all(self, message: Message, identity: Identity, wait_s: float) -> bytes | None:
+        """What a message is answered with while its sender has used up its quota."""
+        assert self._guard is not None
+        error = self._guard.refuse_over_quota(identity, wait_s)
+        if not isinstance(message, list):
+            return self._fail(message, error)
+        answers = [answer for call in message if (answer := self._fail(call, error)) is not None]
+        return encode_batch(answers) if answers else None
 
     async def drain(self) -> None:
         """Wait until no worker thread is at work, so that storage can be closed; gives up after a while."""
@@ -107,25 +163,17 @@ class Dispatcher:
             for lane in (self._short, self._scans, self._long):
                 await lane.wait_idle()
 
-    async def _answer_batch(self, calls: list[Call | Refused], session: Session | None) -> bytes | None:
+    async def _answer_batch(self, calls: list[Call | Refused], asked: Asked) -> bytes | None:
         """One after the other, in their order. Once time or room is used up, the rest is told so."""
-        deadline = _Deadline(self._settings.reply_timeout_s)
         answers: list[bytes] = []
-        held: list[Until] = []
-        async with self._together(calls):
-            await self._answer_each(calls, session, deadline, answers, held)
+        held = asked.held = []
+        async with self._together(calls, asked.identity):
+            await self._answer_each(calls, asked, answers)
         for until in dict.fromkeys(held):
             await until()
         return encode_batch(answers) if answers else None
 
-    async def _answer_each(
-        self,
-        calls: list[Call | Refused],
-        session: Session | None,
-        deadline: "_Deadline",
-        answers: list[bytes],
-        held: list[Until],
-    ) -> None:
+    async def _answer_each(self, calls: list[Call | Refused], asked: Asked, answers: list[bytes]) -> None:
         room = self._settings.response_bytes_max
         for index, call in enumerate(calls):
             if index % CALLS_PER_TURN == CALLS_PER_TURN - 1:
@@ -134,10 +182,10 @@ class Dispatcher:
                 answer: bytes | None = self._refuse(call)
             elif room <= 0:
                 answer = self._too_large(call)
-            elif deadline.passed:
-                answer = self._fail(call, RequestTimeout(deadline.timeout_s))
+            elif asked.too_late:
+                answer = self._fail(call, RequestTimeout(asked.timeout_s))
             else:
-                answer = await self._answer_call(call, session, deadline, held)
+                answer = await self._answer_call(call, asked)
             if answer is None:
                 continue
             room -= len(answer)
@@ -146,14 +194,14 @@ class Dispatcher:
             answers.append(answer or b"")
 
     @asynccontextmanager
-    async def _together(self, calls: Sequence[Call | Refused]) -> AsyncIterator[None]:
+    async def _together(self, calls: Sequence[Call | Refused], identity: Identity) -> AsyncIterator[None]:
         """Let methods do beforehand what is quicker for many calls at once."""
         gathered: dict[str, list[list[Any]]] = {}
         for call in calls:
             if isinstance(call, Refused):
                 continue
             method = self.methods.get(call.method)
-            if method is not None and method.together is not None:
+            if method is not None and method.together is not None and self._may_call(method, identity):
                 with suppress(RpcError):
                     gathered.setdefault(method.name, []).append(bind(method.params, call.params))
         async with AsyncExitStack() as stack:
@@ -163,24 +211,27 @@ class Dispatcher:
                     await stack.enter_async_context(together(arguments))
             yield
 
-    async def _answer_call(
-        self, call: Call, session: Session | None, deadline: "_Deadline", held: list[Until] | None = None
-    ) -> bytes | None:
-        """The answer to one call. What it is held back for is left in `held`, or else waited for."""
+    def _may_call(self, method: Method, identity: Identity) -> bool:
+        """Before its arguments are looked at."""
+        if self._guard is None or Role.ADMIN in identity.roles:
+            return True
+        return not identity.roles.isdisjoint(self._rules[method.name].roles)
+
+    async def _answer_call(self, call: Call, asked: Asked) -> bytes | None:
         started_s = time.perf_counter() if self._observe else 0.0
         method = self.methods.get(call.method)
         error: RpcError | None = None
         result: Json = None
         try:
             if method is None:
-                raise MethodNotFound(call.method)
+                raise (AdminOnly if call.method in self._elsewhere else MethodNotFound)(call.method)
             arguments = bind(method.params, call.params) if method.params or call.params else []
-            if method.where is Where.LOOP:
+            if self._guard is not None:
+                result = await self._guarded(self._guard, method, arguments, asked)
+            elif method.where is Where.LOOP:
                 result = method.handler(*arguments)
-            elif method.light is not None and method.light(*arguments):
-                result = method.handler(_never, *arguments)
             else:
-                result = await self._run(method, arguments, session, deadline, held)
+                result = await self._perform(method, arguments, asked)
         except RpcError as refused:
             error = refused
         except RequestError as refused:
@@ -197,39 +248,66 @@ class Dispatcher:
             return None
         return encode_result(call.id, result) if error is None else encode_error(call.id, error)
 
-    async def _run(
-        self,
-        method: Method,
-        arguments: list[Any],
-        session: Session | None,
-        deadline: "_Deadline",
-        held: list[Until] | None,
-    ) -> Json:
-        """A method that cannot be answered at once."""
-        if method.where is Where.SESSION:
-            if session is None:
+    async def _guarded(self, guard: Guard, method: Method, arguments: list[Any], asked: Asked) -> Json:
+        """A call that has to be allowed, recorded and paid for."""
+        identity, rule = asked.identity, self._rules[method.name]
+        guard.admit(identity, method, rule, arguments)
+        if rule.recorded is not Recorded.NOTHING:
+            await guard.record(identity, method, rule.recorded, arguments)
+        elif identity.quota_per_s is None:
+            return await self._perform(method, arguments, asked)
+        asked.worked_s, began_s = None, time.perf_counter()
+        try:
+            with guard.at_work(identity, method):
+                return await self._perform(method, arguments, asked)
+        except RequestError as error:
+            if rule.recorded is Recorded.ADMIN:
+                guard.record_failure(identity, method, str(error))
+            raise
+        finally:
+            worked_s = asked.worked_s
+            if worked_s is None:
+                worked_s = 0.0 if method.where is Where.TASK else time.perf_counter() - began_s
+            guard.settle(identity, method, worked_s)
+
+    async def _perform(self, method: Method, arguments: list[Any], asked: Asked) -> Json:
+        """At once where that is quick."""
+        answer: Json
+        if method.where is Where.LOOP:
+            answer = method.handler(*arguments)
+        elif method.light is not None and method.light(*arguments):
+            answer = method.handler(never, *arguments)
+        elif method.where is Where.SESSION:
+            if asked.session is None:
                 raise NotificationsUnsupported
-            answer: Json = method.handler(session, *arguments)
-            return answer
-        with trio.CancelScope(deadline=deadline.at):
+            answer = method.handler(asked.session, *arguments)
+        else:
+            answer = await self._run(method, arguments, asked)
+        return answer
+
+    async def _run(self, method: Method, arguments: list[Any], asked: Asked) -> Json:
+        """A method that cannot be answered at once."""
+        with trio.CancelScope(deadline=asked.at):
             if method.where is Where.TASK:
                 answer = await method.handler(*arguments)
                 if isinstance(answer, Held):
-                    if held is None:
+                    if asked.held is None:
                         await answer.until()
                     else:
-                        held.append(answer.until)
+                        asked.held.append(answer.until)
                     answer = answer.answer
-                return answer
-            work = _Work(method.handler, arguments)
+                told: Json = answer
+                return told
+            work = Work(method.handler, arguments)
             try:
                 return await self._in_thread(method.where, work)
             finally:
                 work.abandoned = True
-        deadline.passed = True
-        raise RequestTimeout(deadline.timeout_s)
+                asked.worked_s = work.spent_s
+        asked.too_late = True
+        raise RequestTimeout(asked.timeout_s)
 
-    async def _in_thread(self, where: Where, work: "_Work") -> Json:
+    async def _in_thread(self, where: Where, work: Work) -> Json:
         match where:
             case Where.READ:
                 return await self._short.run(work.run)
@@ -253,54 +331,5 @@ class Dispatcher:
     def _too_large(self, call: Call) -> bytes | None:
         return self._fail(call, ResponseTooLarge(self._settings.response_bytes_max))
 
-    def _fail(self, call: Call, error: RpcError) -> bytes | None:
+    def _fail(self, call: Call | Refused, error: RpcError) -> bytes | None:
         return None if call.id is None else encode_error(call.id or NULL_ID, error)
-
-
-class _Deadline:
-    """When one message's answer is due; the clock is read only when somebody waits."""
-
-    __slots__ = ("_at", "passed", "timeout_s")
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.passed = False
-        self._at: float | None = None
-
-    @property
-    def at(self) -> float:
-        if self._at is None:
-            self._at = trio.current_time() + self.timeout_s
-        return self._at
-
-
-def _never() -> bool:
-    """What the loop does at once is not interrupted."""
-    return False
-
-
-class _Work:
-    """What a worker thread does, and the link by which it learns that nobody waits any more."""
-
-    __slots__ = ("_arguments", "_handler", "_until_s", "abandoned")
-
-    def __init__(self, handler: Callable[..., Json], arguments: list[Any]) -> None:
-        self._handler = handler
-        self._arguments = arguments
-        self._until_s = 0.0
-        self.abandoned = False
-
-    def run(self) -> Json:
-        """The answer, already JSON: that takes time, too, and here it delays nobody."""
-        return encode_value(self._handler(self._interrupted, *self._arguments))
-
-    def run_shortly(self) -> Json:
-        """The same, within SHORT_RUN_S: ExecutionInterrupted or Abandoned when it takes longer."""
-        self._until_s = time.perf_counter() + SHORT_RUN_S
-        return encode_value(self._handler(self._interrupted_soon, *self._arguments))
-
-    def _interrupted(self) -> bool:
-        return self.abandoned
-
-    def _interrupted_soon(self) -> bool:
-        return self.abandoned or time.perf_counter() > self._until_s

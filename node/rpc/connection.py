@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from node.rpc.budget import Budget
+from node.rpc.identity import INTERNAL
 
 TICK_S: Final = 1.0
 SEND_PIECE_BYTES: Final = 256 * 1024
@@ -20,12 +21,23 @@ SEND_TIMEOUT_TICKS: Final = 20
 class Connection:
     """One client. Everything that waits for it sets a countdown first."""
 
-    __slots__ = ("budget", "cut_reason", "on_tick", "read_ticks", "scope", "stream", "write_ticks")
+    __slots__ = (
+        "budget",
+        "cut_reason",
+        "identity",
+        "on_tick",
+        "read_ticks",
+        "scope",
+        "stream",
+        "write_ticks",
+    )
 
     def __init__(self, stream: trio.abc.Stream, budget: Budget) -> None:
         self.stream = stream
         self.budget = budget
         """Shared with all other connections."""
+        self.identity = INTERNAL
+        """Who is at the other end; a request may show that it is somebody else."""
         self.scope = trio.CancelScope(shield=True)
         """Shielded, so that a server that stops can let replies finish; the server cuts what is left."""
         self.read_ticks = 0

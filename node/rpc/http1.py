@@ -3,6 +3,7 @@
 Strangers are bounded here: bytes of a head, bytes of a body. Pipelined requests come out in order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -12,6 +13,7 @@ import httptools
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Request line and headers together; llhttp itself sets no bound."""
 
+CHALLENGE: Final = b'www-authenticate: Bearer realm="json-rpc"\r\n'
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JSON_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
@@ -30,6 +32,8 @@ _KEPT_HEADERS: Final = frozenset(
         b"access-control-request-method",
         b"access-control-request-headers",
         b"content-length",
+        b"authorization",
+        b"x-api-key",
         b"transfer-encoding",
     )
 )
@@ -38,9 +42,11 @@ _KEPT_HEADERS: Final = frozenset(
 class HttpError(Exception):
     """The bytes are no request that is answered; the connection ends with this status and sentence."""
 
-    def __init__(self, status: HTTPStatus, text: str) -> None:
+    def __init__(self, status: HTTPStatus, text: str, headers: bytes = b"") -> None:
+        """`headers` are whole lines."""
         super().__init__(text)
         self.status = status
+        self.headers = headers
 
 
 @dataclass(slots=True)
@@ -188,6 +194,18 @@ class RequestParser:
         """llhttp turns whatever a callback raises into an error of its own, so the problem is kept aside."""
         self._problem = problem
         raise problem
+
+
+def credentials_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """What a request shows to say who sends it; HttpError for a scheme that is not known here."""
+    given = headers.get(b"authorization")
+    if given is None:
+        key = headers.get(b"x-api-key")
+        return None if key is None else key.decode("latin-1").strip()
+    scheme, _, value = given.decode("latin-1").strip().partition(" ")
+    if scheme.lower() != "bearer" or not value.strip():
+        raise HttpError(HTTPStatus.UNAUTHORIZED, "send Authorization: Bearer TOKEN", CHALLENGE)
+    return value.strip()
 
 
 def json_answer(body: bytes, extra_headers: bytes = b"", *, keep_alive: bool = True) -> bytes:

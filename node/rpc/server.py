@@ -9,9 +9,9 @@ refused (DNS rebinding; addresses are harmless), JSON must be declared as such (
 without asking first), and pages of other origins get CORS headers and WebSockets only when listed.
 """
 
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -22,7 +22,21 @@ from node.primitives.errors import StorageError
 from node.rpc.api import RpcApi
 from node.rpc.budget import Budget, OverBudget
 from node.rpc.connection import TICK_S, Connection
-from node.rpc.http1 import CONTINUE, HttpError, Request, RequestParser, answer, json_answer
+from node.rpc.door import Door, Wrap
+from node.rpc.guard import QuotaExceeded
+from node.rpc.http1 import (
+    CHALLENGE,
+    CONTINUE,
+    HttpError,
+    Request,
+    RequestParser,
+    answer,
+    credentials_of,
+    json_answer,
+)
+from node.rpc.identity import Identity, LoginRefused
+from node.rpc.jsonrpc import RpcError
+from node.rpc.origins import Origins
 from node.rpc.pages import PREFIX
 from node.rpc.websocket import WebSocket
 
@@ -39,9 +53,6 @@ SHUTDOWN_GRACE_S: Final = 5.0
 JSON_TYPES: Final = (b"application/json", b"application/json-rpc", b"application/jsonrequest")
 GREETING: Final = b"Phoenix Ledger JSON-RPC: POST a request, or open a WebSocket.\n"
 
-Wrap = Callable[[trio.SocketStream], Awaitable[trio.abc.Stream]]
-"""Turns an accepted socket into the stream to speak on: where TLS comes in. May raise anything."""
-
 log = logging.getLogger(__name__)
 
 
@@ -49,40 +60,55 @@ async def serve_rpc(
     settings: RpcSettings,
     api: RpcApi,
     *,
-    wrap: Wrap | None = None,
+    doors: Sequence[Door] = (),
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listen until cancelled, then finish the replies in the making. OSError when the port cannot be had."""
-    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
-    server = RpcServer(settings, api, wrap)
+    """Listen until cancelled, then finish the replies in the making. OSError when a port cannot be had.
+
+    Without `doors` there is one, as the settings have it, at which everybody may do everything: for tests.
+    """
+    doors = doors or (Door(host=settings.host, port=settings.port, dispatcher=api.dispatcher),)
+    opened = [await trio.open_tcp_listeners(door.port, host=door.host) for door in doors]
+    budget = Budget()
     try:
         async with trio.open_nursery() as house:
             await house.start(api.run)
-            house.start_soon(server.sweep)
-            async with trio.open_nursery() as connections:
-                try:
-                    await trio.serve_listeners(
-                        server.serve, listeners, handler_nursery=connections, task_status=task_status
-                    )
-                finally:
-                    server.stop()
+            for door, listeners in zip(doors, opened, strict=True):
+                await house.start(_serve_door, RpcServer(settings, api, door, budget), listeners)
+            task_status.started([listener for listeners in opened for listener in listeners])
     finally:
         with trio.CancelScope(shield=True):
-            await api.dispatcher.drain()
+            await api.drain()
+
+
+async def _serve_door(
+    server: "RpcServer",
+    listeners: list[trio.SocketListener],
+    *,
+    task_status: trio.TaskStatus[list[trio.SocketListener]],
+) -> None:
+    async with trio.open_nursery() as house:
+        house.start_soon(server.sweep)
+        async with trio.open_nursery() as connections:
+            try:
+                await trio.serve_listeners(
+                    server.serve, listeners, handler_nursery=connections, task_status=task_status
+                )
+            finally:
+                server.stop()
 
 
 class RpcServer:
     """All connections of one listener."""
 
     def __init__(
-        self, settings: RpcSettings, api: RpcApi, wrap: Wrap | None = None, budget: Budget | None = None
+        self, settings: RpcSettings, api: RpcApi, door: Door | None = None, budget: Budget | None = None
     ) -> None:
         self._settings = settings
         self._api = api
-        self._wrap = wrap
-        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
-        self._origins = frozenset(settings.cors_origins)
-        self._known_hosts: set[bytes] = set()
+        self._door = door or Door(host=settings.host, port=settings.port, dispatcher=api.dispatcher)
+        self._wrap = self._door.wrap
+        self._origins = Origins(settings)
         self._connections: set[_HttpConnection] = set()
         self._budget = budget or Budget()
         self._stopping = False
@@ -92,7 +118,7 @@ class RpcServer:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, from its first byte to its last."""
-        connection = _HttpConnection(stream, self._budget)
+        connection = _HttpConnection(stream, self._budget, _address_of(stream))
         self._connections.add(connection)
         try:
             # Shielded from the server's end, which `stop` brings about in good order.
@@ -138,6 +164,7 @@ class RpcServer:
             return
         if self._wrap is not None and not await self._shake_hands(connection, stream, self._wrap):
             return
+        connection.identity = self._door.greet(connection.stream, connection.address)
         try:
             await self._serve_http(connection)
         except (HttpError, OverBudget) as error:
@@ -191,7 +218,7 @@ class RpcServer:
                 await self._serve_websocket(connection, request, rest)
                 return False
             try:
-                reply = await self._answer(request)
+                reply = await self._answer(request, connection)
             except HttpError:
                 await connection.send(pending)
                 raise
@@ -204,13 +231,12 @@ class RpcServer:
         await connection.send(pending)
         return request.keep_alive
 
-    async def _answer(self, request: Request) -> bytes:
+    async def _answer(self, request: Request, connection: "_HttpConnection") -> bytes:
         """The answer to one HTTP request. HttpError where the connection should end, too."""
         headers = request.headers
-        if headers.get(b"host", b"") not in self._known_hosts:
-            self._check_host(headers.get(b"host", b""))
+        self._origins.check_host(headers.get(b"host", b""))
         if request.target.startswith(PREFIX) and request.method in (b"GET", b"HEAD"):
-            return await self._answer_page(request)
+            return await self._answer_page(request, connection)
         if request.method != b"POST":
             return self._answer_other(request)
         if request.target.partition(b"?")[0] != b"/":
@@ -219,27 +245,54 @@ class RpcServer:
         if content_type not in JSON_TYPES:
             text = f"content type {content_type.decode('ascii', 'replace')!r}; send application/json"
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
-        dispatcher = self._api.dispatcher
-        reply = await dispatcher.answer(dispatcher.parse(request.body))
-        cors = self._cors_headers(request) if b"origin" in headers else b""
+        identity = await self._identify(request, connection)
+        dispatcher = self._door.dispatcher
+        wait_s = dispatcher.wait_s(identity)
+        message = dispatcher.parse(request.body)
+        cors = self._origins.cors_headers(request) if b"origin" in headers else b""
+        if wait_s > 0:
+            reply = dispatcher.refuse_all(message, identity, wait_s)
+            return answer(
+                HTTPStatus.TOO_MANY_REQUESTS, reply or b"", b"application/json", cors + _later(wait_s),
+                keep_alive=request.keep_alive,
+            )  # fmt: skip
+        reply = await dispatcher.answer(message, None, identity)
         return json_answer(reply or b"", cors, keep_alive=request.keep_alive)
 
-    async def _answer_page(self, request: Request) -> bytes:
+    async def _identify(self, request: Request, connection: "_HttpConnection") -> Identity:
+        """Who sends a request: whoever its credentials name, else whoever has connected."""
+        if b"authorization" not in request.headers and b"x-api-key" not in request.headers:
+            return connection.identity
+        credentials = credentials_of(request.headers)
+        if credentials is None or self._door.identify is None:
+            return connection.identity
+        try:
+            return await self._door.identify(credentials, connection.address)
+        except LoginRefused as error:
+            raise HttpError(HTTPStatus.UNAUTHORIZED, str(error), CHALLENGE) from None
+
+    async def _answer_page(self, request: Request, connection: "_HttpConnection") -> bytes:
         """What is not JSON-RPC: the pages of a node that has some."""
         pages = self._api.pages
         if pages is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "this node has no query API; replicas have")
+        try:
+            self._door.dispatcher.admit_page(await self._identify(request, connection))
+        except QuotaExceeded as error:
+            raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, str(error), _later(error.wait_s)) from None
+        except RpcError as error:
+            raise HttpError(HTTPStatus.FORBIDDEN, str(error)) from None
         tag = request.headers.get(b"if-none-match")
         reply = await pages.answer(
             request.target.decode("ascii", "replace"), None if tag is None else tag.decode("ascii", "replace")
         )
-        cors = self._cors_headers(request) if b"origin" in request.headers else b""
+        cors = self._origins.cors_headers(request) if b"origin" in request.headers else b""
         return reply.encode(cors, with_body=request.method == b"GET", keep_alive=request.keep_alive)
 
     def _answer_other(self, request: Request) -> bytes:
         """What is asked with other methods than POST: a probe, or a browser's leave to post."""
         if request.method == b"OPTIONS":
-            allowed = self._cors_headers(request)
+            allowed = self._origins.cors_headers(request)
             return answer(
                 HTTPStatus.OK,
                 b"",
@@ -253,52 +306,29 @@ class RpcServer:
         raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "POST a JSON-RPC request")
 
     async def _serve_websocket(self, connection: "_HttpConnection", request: Request, rest: bytes) -> None:
-        self._check_host(request.headers.get(b"host", b""))
+        self._origins.check_host(request.headers.get(b"host", b""))
         origin = request.headers.get(b"origin")
-        if origin is not None and not self._origin_allowed(origin):
+        if origin is not None and not self._origins.allows(origin):
             text = f"origin {origin.decode('ascii', 'replace')} is not allowed (setting rpc.cors_origins)"
             raise HttpError(HTTPStatus.FORBIDDEN, text)
-        websocket = WebSocket(connection, self._api.dispatcher, self._settings, self._api.open_session)
+        identity = await self._identify(request, connection)
+        websocket = WebSocket(
+            connection, self._door.dispatcher, self._settings, self._api.open_session, identity
+        )
         connection.websocket = websocket
         connection.on_tick = websocket.tick
         await websocket.serve(request, rest)
-
-    # --- who may ask
-
-    def _check_host(self, host: bytes) -> None:
-        """Refuse names that are not listed; browsers always send one. Good ones are remembered."""
-        if host in self._known_hosts or not host:
-            return
-        name = _host_name(host)
-        if not ("*" in self._hosts or name in self._hosts or _is_address(name)):
-            text = f"host {name!r} is not allowed; add it to the setting rpc.allowed_hosts"
-            raise HttpError(HTTPStatus.FORBIDDEN, text)
-        if len(self._known_hosts) < 1024:
-            self._known_hosts.add(host)
-
-    def _origin_allowed(self, origin: bytes) -> bool:
-        return "*" in self._origins or origin.decode("ascii", "replace") in self._origins
-
-    def _cors_headers(self, request: Request) -> bytes:
-        origin = request.headers.get(b"origin")
-        if origin is None or not self._origin_allowed(origin):
-            return b""
-        lines = b"access-control-allow-origin: %b\r\nvary: origin\r\n" % origin
-        if b"access-control-request-method" in request.headers:
-            lines += b"access-control-allow-methods: POST\r\naccess-control-max-age: 600\r\n"
-            wanted = request.headers.get(b"access-control-request-headers")
-            if wanted is not None:
-                lines += b"access-control-allow-headers: %b\r\n" % wanted
-        return lines
 
 
 class _HttpConnection(Connection):
     """A connection as the server sees it."""
 
-    __slots__ = ("answering", "held_bytes", "websocket")
+    __slots__ = ("address", "answering", "held_bytes", "websocket")
 
-    def __init__(self, stream: trio.abc.Stream, budget: Budget) -> None:
+    def __init__(self, stream: trio.abc.Stream, budget: Budget, address: str = "") -> None:
         super().__init__(stream, budget)
+        self.address = address
+        """Of the client, without its port."""
         self.answering = False
         self.held_bytes = 0
         """Of the budget, for a request that is being received."""
@@ -314,7 +344,19 @@ class _HttpConnection(Connection):
 
 def _refusal(error: HttpError | OverBudget) -> bytes:
     status = error.status if isinstance(error, HttpError) else HTTPStatus.SERVICE_UNAVAILABLE
-    return answer(status, f"{error}\n".encode(), keep_alive=False)
+    headers = error.headers if isinstance(error, HttpError) else b""
+    return answer(status, f"{error}\n".encode(), extra_headers=headers, keep_alive=False)
+
+
+def _later(wait_s: float) -> bytes:
+    return b"retry-after: %d\r\n" % math.ceil(wait_s)
+
+
+def _address_of(stream: trio.abc.Stream) -> str:
+    """Streams in memory have none."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    return str(stream.socket.getpeername()[0])
 
 
 async def _linger(stream: trio.abc.Stream) -> None:
@@ -324,22 +366,6 @@ async def _linger(stream: trio.abc.Stream) -> None:
             await stream.send_eof()
             while await stream.receive_some(65536):
                 pass
-
-
-def _host_name(host: bytes) -> str:
-    """The Host header without its port, in lower case; an IPv6 address in its brackets."""
-    text = host.decode("ascii", "replace").strip().lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _storage_failed(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ Handshake and reading are wsproto's. Frames to the client are made here: a serve
 its length and its payload. No extension is accepted: compressed frames could expand without bound.
 """
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +29,7 @@ from node.rpc.app import Dispatcher
 from node.rpc.budget import OverBudget
 from node.rpc.connection import Connection
 from node.rpc.http1 import HttpError, Request
+from node.rpc.identity import INTERNAL, Identity
 from node.rpc.jsonrpc import Message
 from node.rpc.subscriptions import Session
 
@@ -49,8 +51,14 @@ class WebSocket:
     """The life of one WebSocket on a connection that began as HTTP."""
 
     def __init__(
-        self, connection: Connection, dispatcher: Dispatcher, settings: RpcSettings, open_session: OpenSession
+        self,
+        connection: Connection,
+        dispatcher: Dispatcher,
+        settings: RpcSettings,
+        open_session: OpenSession,
+        identity: Identity = INTERNAL,
     ) -> None:
+        self._identity = identity
         self._connection = connection
         self._dispatcher = dispatcher
         self._body_bytes_max = settings.body_bytes_max
@@ -58,7 +66,8 @@ class WebSocket:
         self._session = open_session(self._notify)
         self._places = trio.CapacityLimiter(CALLS_AT_ONCE)
         self._reading = trio.CancelScope()
-        self._leaving = False
+        self._leaving: tuple[CloseReason, str] | None = None
+        """Why this side ends it."""
         self._message: list[bytes] = []
         self._message_bytes = 0
         self._message_ticks = 0
@@ -82,7 +91,7 @@ class WebSocket:
                     if not self._leaving:
                         calls.cancel_scope.cancel()
                 if self._leaving:
-                    self._send_close(CloseReason.GOING_AWAY, "the node is shutting down")
+                    self._send_close(*self._leaving)
                 while self._queue or self._sending:
                     await self._taken.park()
                 writer.cancel_scope.cancel()
@@ -93,6 +102,10 @@ class WebSocket:
 
     def tick(self) -> None:
         """One more second has passed."""
+        ended = self._identity.ended(time.time())
+        if ended is not None:
+            # Notifications would go on for ever, whatever calls are answered with.
+            self._leave(CloseReason.POLICY_VIOLATION, ended)
         if self._connection.read_ticks in PING_AT_TICKS:
             self._enqueue(PING_FRAME)
         if self._message_ticks:
@@ -102,7 +115,10 @@ class WebSocket:
 
     def go_away(self) -> None:
         """The server stops: read nothing more, finish what was asked, say goodbye."""
-        self._leaving = True
+        self._leave(CloseReason.GOING_AWAY, "the node is shutting down")
+
+    def _leave(self, code: CloseReason, reason: str) -> None:
+        self._leaving = self._leaving or (code, reason)
         self._reading.cancel()
 
     def _handshake(self, request: Request) -> bytes:
@@ -194,7 +210,7 @@ class WebSocket:
             self._places.release_on_behalf_of(place)
 
     async def _answer(self, message: Message) -> None:
-        reply = await self._dispatcher.answer(message, self._session)
+        reply = await self._dispatcher.answer(message, self._session, self._identity)
         if reply is not None:
             while self._queue_bytes > QUEUE_BYTES_MAX:
                 await self._taken.park()

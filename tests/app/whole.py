@@ -34,14 +34,14 @@ def free_ports(count: int) -> int:
 
 def make_validator(home: Path, **sections: dict[str, Any]) -> NodeFiles:
     """Keys, genesis and settings; `sections` change settings."""
-    first = free_ports(3)
+    first = free_ports(4)
     network = Network(
         name="whole",
         chain_id=325_002,
         seed="phoenix whole-node tests: these keys are public",
         period_s=1,
         contract_suite=False,
-        ports=Ports(p2p=first, rpc=first + 1, metrics=first + 2),
+        ports=Ports(p2p=first, rpc=first + 1, metrics=first + 2, admin=first + 3),
         accounts=Accounts(count=3),
         nodes=(NodePlan(name="alpha"),),
     )

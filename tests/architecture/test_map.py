@@ -52,7 +52,7 @@ def test_the_layers_in_readme_are_those_that_are_checked() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    names = {re.split(r"[=<>]", pin)[0] for pin in CONFIG["project"]["dependencies"]}
+    names = {re.split(r"[\[=<>]", pin)[0] for pin in CONFIG["project"]["dependencies"]}
     shown = set(re.findall(r"^\| ([a-z0-9-]+) \|", section("Dependencies"), re.MULTILINE)) - {"package"}
     assert shown == names
 

@@ -42,7 +42,7 @@ def phase(layout: Layout, seconds: float, rate: float, calls: int, first_nonce: 
     """Measure for some seconds under some load, and print."""
     (node,) = layout.nodes
     head, network, load = _head(node), layout.network, []
-    about = {"p2p_port": 0, "rpc_port": node.rpc_port, "metrics_port": 0, "enode": ""}
+    about = {"p2p_port": 0, "rpc_port": node.rpc_port, "metrics_port": 0, "admin_port": 0, "enode": ""}
     if rate:
         load.append(
             flood.start(

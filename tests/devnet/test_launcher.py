@@ -29,8 +29,8 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
-    p2p, rpc, metrics = free_ports(3)
-    ports = Ports(p2p=p2p, rpc=rpc, metrics=metrics)
+    p2p, rpc, metrics, admin = free_ports(4)
+    ports = Ports(p2p=p2p, rpc=rpc, metrics=metrics, admin=admin)
     network = Network(name="one", chain_id=7, seed="s", ports=ports, nodes=(NodePlan(name="solo"),))
     made = generate(network, tmp_path)
     yield made
@@ -71,6 +71,7 @@ def test_endpoints_have_the_promised_shape(layout: Layout) -> None:
             "role": "validator",
             "rpc": f"http://127.0.0.1:{node.rpc_port}",
             "ws": f"ws://127.0.0.1:{node.rpc_port}",
+            "admin": f"http://127.0.0.1:{node.admin_port}",
             "enode": node.enode,
             "pid": None,
             "data_dir": str(node.data_dir.absolute()),

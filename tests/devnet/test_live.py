@@ -46,8 +46,9 @@ def devnet(home: Path) -> Iterator[Devnet]:
         return done
 
     size = len(NODES)
-    first = free_ports(3 * size + 1)
+    first = free_ports(4 * size + 1)
     ports = [f"--rpc-port={first}", f"--p2p-port={first + size}", f"--metrics-port={first + 2 * size}"]
+    ports.append(f"--admin-port={first + 3 * size + 1}")
     try:
         command("up", *ports)
         yield command

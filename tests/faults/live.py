@@ -54,14 +54,16 @@ def make_network(
 ) -> Layout:
     """Keys, genesis and settings. `more`: fields of Network, and node settings by section."""
     sections = {key: more.pop(key) for key in ("production", "storage", "pool", "rpc") if key in more}
-    first = free_ports(3 * validators)
+    first = free_ports(4 * validators)
     network = Network(
         name="faults",
         chain_id=325_001,
         seed="phoenix fault tests: these keys are public",
         epoch_blocks=epoch,
         contract_suite=False,  # the model begins with plain accounts
-        ports=Ports(p2p=first, rpc=first + validators, metrics=first + 2 * validators),
+        ports=Ports(
+            **{use: first + i * validators for i, use in enumerate(("p2p", "rpc", "metrics", "admin"))}
+        ),
         accounts=Accounts(count=accounts),
         nodes=tuple(NodePlan(name=name) for name in NAMES[:validators]),
         **more,

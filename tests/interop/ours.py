@@ -29,10 +29,13 @@ class OurNode:
     client: Web3
     enode: str
     log: Path
+    admin: Web3
 
     def rpc(self, method: str, *params: Any) -> Any:
         """One raw call; AssertionError with the node's own words when it is refused."""
-        answer = self.client.provider.make_request(method, params)  # type: ignore[arg-type]
+        changes_the_node = method.startswith("admin_") or method == "clique_propose"
+        provider = (self.admin if changes_the_node else self.client).provider
+        answer = provider.make_request(method, params)  # type: ignore[arg-type]
         assert "result" in answer, f"{self.name}: {method}: {answer}"
         return answer["result"]
 
@@ -50,8 +53,8 @@ def our_node(
     home = folder / name
     home.mkdir()
     (home / "genesis.json").write_text(json.dumps(genesis))
-    rpc_port = free_port()
-    (home / "node.toml").write_text(_settings(home, name, rpc_port, signer, static_peers))
+    rpc_port, admin_port = free_port(), free_port()
+    (home / "node.toml").write_text(_settings(home, name, (rpc_port, admin_port), signer, static_peers))
     log = home / "node.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "node", "run", "--config", str(home / "node.toml")]
@@ -61,8 +64,9 @@ def our_node(
             client.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
             wait_until(lambda: process.poll() is not None or client.is_connected(), f"{name} answers", log)
             assert process.poll() is None, log.read_text()[-3000:]
-            enode = client.provider.make_request("admin_nodeInfo", [])["result"]["enode"]  # type: ignore[arg-type]
-            yield OurNode(name, client, enode, log)
+            admin = Web3(Web3.HTTPProvider(f"http://127.0.0.1:{admin_port}"))
+            enode = admin.provider.make_request("admin_nodeInfo", [])["result"]["enode"]  # type: ignore[arg-type]
+            yield OurNode(name, client, enode, log, admin)
         finally:
             process.terminate()
             code = process.wait(timeout=30)
@@ -80,7 +84,11 @@ def wait_until(holds: Callable[[], object], what: str, *logs: Path) -> None:
 
 
 def _settings(
-    home: Path, name: str, rpc_port: int, signer: PrivateKey | None, static_peers: Sequence[str]
+    home: Path,
+    name: str,
+    ports: tuple[int, int],
+    signer: PrivateKey | None,
+    static_peers: Sequence[str],
 ) -> str:
     lines = [
         f'name = "{name}"',
@@ -93,8 +101,11 @@ def _settings(
         f"port = {free_port()}",
         f"static_peers = {json.dumps(list(static_peers))}",
         "[rpc]",
-        f"port = {rpc_port}",
-        'namespaces = ["eth", "net", "web3", "clique", "admin"]',
+        f"port = {ports[0]}",
+        f"admin_port = {ports[1]}",
+        'namespaces = ["eth", "net", "web3", "clique"]',
+        "[auth]",
+        'admin_local_roles = ["admin"]',
     ]
     if signer is not None:
         key_file = store_key(home / "keystore", signer, "x", scrypt_n=_QUICK_SCRYPT_N)

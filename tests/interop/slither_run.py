@@ -22,7 +22,7 @@ PLACE = re.compile(r" ?\(src/[^()]*\)")
 
 
 class Compiled(SolcStandardJson):
-    """Trees of syntax that are there already. No bytecode: no detector looks at it, and making it takes long."""
+    """Trees of syntax that are there already. No bytecode: no detector looks at it, and it takes long."""
 
     def __init__(self, said: dict) -> None:
         super().__init__({})

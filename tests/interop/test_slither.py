@@ -1,4 +1,4 @@
-"""Slither reads the contract suite; whatever it finds is answered in contracts/slither.json, one reason for each.
+"""Slither reads the contract suite; what it finds is answered in contracts/slither.json, a reason for each.
 
 `python -m tests.interop.test_slither` prints what is unanswered and what is answered and no longer found.
 """
