@@ -24,7 +24,7 @@ class InvalidSignature(ChainError):
 
 if TYPE_CHECKING or kernels is None:
 
-    def keccak256(data: bytes) -> Hash32:
+    def keccak256(data: bytes | bytearray) -> Hash32:
         """Keccak-256 as Ethereum uses it (original padding, not SHA3-256). Yellow Paper, section 4.1."""
         return Hash32(keccak_256(data).digest())
 

@@ -11,8 +11,8 @@ from node.execution.executor import ExecutionInterrupted, Interrupted
 REVERTED: Final = "execution reverted"
 CODE_BYTES_MAX: Final = 24_576
 """EIP-170."""
-BLOCKS_BETWEEN_QUESTIONS: Final = 2048
-"""Basic blocks that run before `interrupted` is asked again: some milliseconds."""
+BLOCKS_BETWEEN_QUESTIONS: Final = 512
+"""Functions of blocks that run before `interrupted` is asked again: some milliseconds."""
 CODE_DEPOSIT_GAS: Final = 200
 """Per byte of deployed code."""
 

@@ -1,9 +1,8 @@
 """The instruction set as data: name, gas, stack effect and meaning of each opcode, in one place.
 
 `text` is Python over the popped items a (the top), b, c, ... and these names of the generated function:
-S the stack, F the frame, m its memory, M = 2**256 - 1; REST is the static gas of the block's instructions
-that come later (it has been charged already), NEXT the function of the block that follows, JUMPS the jump
-table. Kinds:
+S the stack, F the frame, m its memory, M = 2**256 - 1; NEXT is the function of the block that follows, JUMPS
+the jump table. `truth` is a shorter expression that is as true as the result of a comparison. Kinds:
 
     PURE   an expression of its operands only: folded when all are known
     READ   an expression that also reads frame or state; `before` runs first
@@ -46,6 +45,7 @@ class Opcode:
     kind: Kind
     text: str = ""
     before: str = ""
+    truth: str = ""
     since: Fork = Fork.BYZANTIUM
 
 
@@ -69,12 +69,12 @@ _ROWS = (
     # EIP-160: 50 gas per byte of the exponent.
     Opcode(0x0A, "EXP", 10, 2, 1, _R, "pow({a},{b},M1)", "charge(F,50*(({b}.bit_length()+7)>>3))"),
     Opcode(0x0B, "SIGNEXTEND", 5, 2, 1, _P, "signextend({a},{b})"),
-    Opcode(0x10, "LT", 3, 2, 1, _P, "(1 if {a}<{b} else 0)"),
-    Opcode(0x11, "GT", 3, 2, 1, _P, "(1 if {a}>{b} else 0)"),
-    Opcode(0x12, "SLT", 3, 2, 1, _P, "(1 if {a}^H<{b}^H else 0)"),
-    Opcode(0x13, "SGT", 3, 2, 1, _P, "(1 if {a}^H>{b}^H else 0)"),
-    Opcode(0x14, "EQ", 3, 2, 1, _P, "(1 if {a}=={b} else 0)"),
-    Opcode(0x15, "ISZERO", 3, 1, 1, _P, "(0 if {a} else 1)"),
+    Opcode(0x10, "LT", 3, 2, 1, _P, "(1 if {a}<{b} else 0)", truth="{a}<{b}"),
+    Opcode(0x11, "GT", 3, 2, 1, _P, "(1 if {a}>{b} else 0)", truth="{a}>{b}"),
+    Opcode(0x12, "SLT", 3, 2, 1, _P, "(1 if {a}^H<{b}^H else 0)", truth="{a}^H<{b}^H"),
+    Opcode(0x13, "SGT", 3, 2, 1, _P, "(1 if {a}^H>{b}^H else 0)", truth="{a}^H>{b}^H"),
+    Opcode(0x14, "EQ", 3, 2, 1, _P, "(1 if {a}=={b} else 0)", truth="{a}=={b}"),
+    Opcode(0x15, "ISZERO", 3, 1, 1, _P, "(0 if {a:truth} else 1)", truth="not({a:truth})"),
     Opcode(0x16, "AND", 3, 2, 1, _P, "{a}&{b}"),
     Opcode(0x17, "OR", 3, 2, 1, _P, "{a}|{b}"),
     Opcode(0x18, "XOR", 3, 2, 1, _P, "{a}^{b}"),
@@ -129,14 +129,14 @@ _ROWS = (
     Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_plain(F,{a},{b})"),
     Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_net(F,{a},{b})", since=_CONST),  # EIP-1283
     Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_plain(F,{a},{b})", since=Fork.PETERSBURG),  # EIP-1716
-    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_istanbul(F,{a},{b},REST)", since=_ISTANBUL),  # EIP-2200
-    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_berlin(F,{a},{b},REST)", since=_BERLIN),
-    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_london(F,{a},{b},REST)", since=_LONDON),  # EIP-3529
+    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_istanbul(F,{a},{b})", since=_ISTANBUL),  # EIP-2200
+    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_berlin(F,{a},{b})", since=_BERLIN),
+    Opcode(0x55, "SSTORE", 0, 2, 0, _D, "sstore_london(F,{a},{b})", since=_LONDON),  # EIP-3529
     Opcode(0x56, "JUMP", 8, 1, 0, _E, "return JUMPS[{a}]"),
     Opcode(0x57, "JUMPI", 10, 2, 0, _E, "return JUMPS[{a}] if {b} else NEXT"),
     Opcode(0x58, "PC", 2, 0, 1, _R, "PC"),
     Opcode(0x59, "MSIZE", 2, 0, 1, _R, "len(m)"),
-    Opcode(0x5A, "GAS", 2, 0, 1, _R, "F.gas+REST"),
+    Opcode(0x5A, "GAS", 2, 0, 1, _R, "F.gas"),
     Opcode(0x5B, "JUMPDEST", 1, 0, 0, _D, ""),
     Opcode(0x5C, "TLOAD", 100, 1, 1, _R, "F.world.transient(F.address,{a})", since=_CANCUN),  # EIP-1153
     Opcode(0x5D, "TSTORE", 100, 2, 0, _D, "tstore(F,{a},{b})", since=_CANCUN),

@@ -5,7 +5,7 @@ Each takes the frame first and charges its dynamic gas itself. Word arguments ar
 
 from typing import Final
 
-from node.execution.evm.frame import Frame, charge, read, touch_memory
+from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
@@ -75,8 +75,13 @@ def sar(shift: int, word: int) -> int:
 
 def keccak(frame: Frame, offset: int, size: int) -> int:
     """KECCAK256 of a range of memory: 6 gas per word."""
-    charge(frame, 6 * ((size + 31) >> 5))
-    return int.from_bytes(keccak256(read(frame, offset, size)), "big")
+    frame.gas = gas = frame.gas - 6 * ((size + 31) >> 5)
+    if gas < 0:
+        raise OutOfGas
+    end = offset + size
+    if size and end > len(frame.memory):
+        expand(frame, end)
+    return int.from_bytes(keccak256(frame.memory[offset:end]), "big")
 
 
 def copy(frame: Frame, source: bytes, target: int, offset: int, size: int) -> None:
@@ -108,7 +113,7 @@ def log(frame: Frame, offset: int, size: int, topics: tuple[int, ...]) -> None:
         raise WriteProtection
     charge(frame, 8 * size)
     data = read(frame, offset, size)
-    words = tuple(Hash32(topic.to_bytes(32, "big")) for topic in topics)
+    words = tuple([Hash32(topic.to_bytes(32, "big")) for topic in topics])
     frame.world.logs.append(Log(frame.address, words, data))
 
 
@@ -155,9 +160,12 @@ def blockhash(frame: Frame, number: int) -> int:
 
 def sload(frame: Frame, slot: int) -> int:
     """SLOAD with the cold surcharge (EIP-2929)."""
-    if frame.world.warm_up((frame.address, slot)):
+    world, address = frame.world, frame.address
+    key = (address, slot)
+    if key not in world.warm:
+        world.warm_up(key)
         charge(frame, frame.schedule.cold_slot_gas)
-    return frame.world.storage(frame.address, slot)
+    return world.storage(address, slot)
 
 
 def sstore_plain(frame: Frame, slot: int, value: int) -> None:
@@ -169,7 +177,7 @@ def sstore_plain(frame: Frame, slot: int, value: int) -> None:
     charge(frame, _SET if value and not current else _RESET)
     if current and not value:
         world.refund += _CLEAR_REFUND
-    world.set_storage(address, slot, current, value)
+    world.set_storage((address, slot), current, value)
 
 
 def sstore_net(frame: Frame, slot: int, value: int) -> None:
@@ -177,31 +185,63 @@ def sstore_net(frame: Frame, slot: int, value: int) -> None:
     _sstore_metered(frame, slot, value, read_gas=200, reset_gas=_RESET, clear_refund=_CLEAR_REFUND)
 
 
-def sstore_istanbul(frame: Frame, slot: int, value: int, rest: int) -> None:
-    """SSTORE of EIP-2200. `rest` is gas charged already for later instructions."""
-    if frame.gas + rest <= SSTORE_SENTRY_GAS:
+def sstore_istanbul(frame: Frame, slot: int, value: int) -> None:
+    """SSTORE of EIP-2200."""
+    if frame.gas <= SSTORE_SENTRY_GAS:
         raise OutOfGas
     _sstore_metered(frame, slot, value, read_gas=800, reset_gas=_RESET, clear_refund=_CLEAR_REFUND)
 
 
-def sstore_berlin(frame: Frame, slot: int, value: int, rest: int) -> None:
+def sstore_berlin(frame: Frame, slot: int, value: int) -> None:
     """SSTORE with cold and warm slots (EIP-2929)."""
-    _sstore_warm(frame, slot, value, rest, _CLEAR_REFUND)
+    _sstore_warm(frame, slot, value, _CLEAR_REFUND)
 
 
-def sstore_london(frame: Frame, slot: int, value: int, rest: int) -> None:
+def sstore_london(frame: Frame, slot: int, value: int) -> None:
     """SSTORE with the smaller refund (EIP-3529)."""
-    _sstore_warm(frame, slot, value, rest, 4_800)
+    _sstore_warm(frame, slot, value, 4_800)
 
 
-def _sstore_warm(frame: Frame, slot: int, value: int, rest: int, clear_refund: int) -> None:
-    if frame.gas + rest <= SSTORE_SENTRY_GAS:
+def _sstore_warm(frame: Frame, slot: int, value: int, clear_refund: int) -> None:
+    """Net gas metering with a surcharge for the first touch: the commonest of all, so in one piece."""
+    if frame.gas <= SSTORE_SENTRY_GAS:
         raise OutOfGas
     if frame.static:
         raise WriteProtection
-    if frame.world.warm_up((frame.address, slot)):
-        charge(frame, 2_100)
-    _sstore_metered(frame, slot, value, read_gas=100, reset_gas=2_900, clear_refund=clear_refund)
+    world, address = frame.world, frame.address
+    key, gas = (address, slot), 0
+    if key not in world.warm:
+        world.warm_up(key)
+        gas = 2_100
+    current = world.storage(address, slot)
+    if value == current:
+        gas += 100
+    else:
+        original = world.original(key, current)
+        if original == current:
+            gas += 2_900 if original else _SET
+            if original and not value:
+                world.refund += clear_refund
+        else:
+            gas += 100
+            world.refund += _refund_of_change(original, current, value, clear_refund, 100, 2_900)
+        world.set_storage(key, current, value)
+    charge(frame, gas)
+
+
+def _refund_of_change(
+    original: int, current: int, value: int, clear_refund: int, read_gas: int, reset_gas: int
+) -> int:
+    """What a slot that was changed before in this transaction gives back or takes back."""
+    refund = 0
+    if original:
+        if not current:
+            refund -= clear_refund
+        elif not value:
+            refund += clear_refund
+    if value == original:
+        refund += (reset_gas if original else _SET) - read_gas
+    return refund
 
 
 def _sstore_metered(
@@ -215,21 +255,16 @@ def _sstore_metered(
     if value == current:
         charge(frame, read_gas)
         return
-    original = world.original(address, slot, current)
+    key = (address, slot)
+    original = world.original(key, current)
     if original == current:
         charge(frame, _SET if original == 0 else reset_gas)
         if original and not value:
             world.refund += clear_refund
     else:
         charge(frame, read_gas)
-        if original:
-            if not current:
-                world.refund -= clear_refund
-            elif not value:
-                world.refund += clear_refund
-        if value == original:
-            world.refund += (_SET if original == 0 else reset_gas) - read_gas
-    world.set_storage(address, slot, current, value)
+        world.refund += _refund_of_change(original, current, value, clear_refund, read_gas, reset_gas)
+    world.set_storage(key, current, value)
 
 
 def tstore(frame: Frame, slot: int, value: int) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
 from node.execution.evm import halts, messages, operations
-from node.execution.evm.blocks import basic_block, is_destination, jump_destinations
+from node.execution.evm.blocks import BasicBlock, basic_block, is_destination, jump_destinations
 from node.execution.evm.halts import InvalidJump
 from node.execution.evm.interpret import interpret
 from node.execution.evm.opcodes import Kind, Opcode, instruction_set
-from node.execution.evm.translate import function_of_block, function_of_opcode
+from node.execution.evm.translate import ALONE, INSTRUCTIONS_MAX, Function, function_of, function_of_opcode
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Hash32
 
@@ -32,6 +32,10 @@ INIT_CODES_MAX: Final = 64
 INIT_CODE_BYTES_KEPT: Final = 49_152
 INIT_PROGRAM_BYTES_MAX: Final = 1 << 20
 """Begun anew when it has grown beyond this."""
+TRANSLATIONS_MAX: Final = 1
+TRANSLATION_LEAST: Final = 4096
+"""Instructions of one contract that are translated, times its size and at least, before blocks are no longer
+joined: what is reached in many ways is translated in each of them."""
 COLD_BLOCK_BYTES: Final = 400
 COMPILED_BYTES_PER_CHARACTER: Final = 6
 """What a block that was reached and a character of generated source take, roughly."""
@@ -56,20 +60,20 @@ _NAMES: Final[dict[str, Any]] = {
 class ColdBlock:
     """A place where execution arrived: interpreted from here on until it has happened often."""
 
-    __slots__ = ("_pc", "_program", "_runs", "hot")
+    __slots__ = ("_pc", "_program", "hot", "runs")
 
     def __init__(self, program: "Program", pc: int) -> None:
         self._program = program
         self._pc = pc
-        self._runs = 0
+        self.runs = 0
         self.hot: Step | None = None
 
     def __call__(self, stack: list[int], frame: "Frame") -> "Step | None":
         """Run from here once."""
         if self.hot is not None:
             return self.hot(stack, frame)
-        self._runs += 1
-        if self._runs > HOT_RUNS:
+        self.runs += 1
+        if self.runs > HOT_RUNS:
             self.hot = self._program.compile(self._pc)
             return self.hot(stack, frame)
         return interpret(self._program, self._pc, stack, frame)
@@ -98,6 +102,7 @@ class Program:
         "_destinations",
         "_names",
         "_opcodes",
+        "_translated",
         "cache",
         "code",
         "jumps",
@@ -116,6 +121,7 @@ class Program:
         self.operations = interpreter_of(cache.fork)
         self._opcodes = instruction_set(cache.fork)
         self._destinations: bytes | None = None
+        self._translated = 0
         self.jumps = _JumpTable(self)
         self._names: dict[str, Any] = {"__builtins__": _NAMES, "JUMPS": self.jumps}
 
@@ -142,10 +148,12 @@ class Program:
 
     def compile(self, pc: int) -> "Step":
         """Translate the block at `pc` and put it where the cold one was."""
-        block = basic_block(self.code, pc, self._opcodes)
-        source, named = function_of_block(block, self.destinations, _NAMES)
+        left = TRANSLATIONS_MAX * len(self.code) + TRANSLATION_LEAST - self._translated
+        function = self.translated(pc, INSTRUCTIONS_MAX if left > 0 else ALONE)
+        source = function.source
+        self._translated += function.instructions
         self.cache.grow(self, COMPILED_BYTES_PER_CHARACTER * len(source))
-        for each in named:
+        for each in function.named:
             self.block_at(each)
         exec(compile(source, f"<evm block {pc}>", "exec"), self._names)
         step: Step = self._names[f"b{pc}"]
@@ -153,13 +161,27 @@ class Program:
             self.jumps[pc] = step
         return step
 
+    def translated(self, pc: int, instructions_max: int) -> Function:
+        """The function that begins with the block at `pc`, as things stand now."""
+        return function_of(
+            pc, self._basic_block, self._is_likely, self.destinations, _NAMES, instructions_max
+        )
+
+    def _basic_block(self, pc: int) -> BasicBlock:
+        return basic_block(self.code, pc, self._opcodes)
+
+    def _is_likely(self, pc: int) -> bool:
+        """Whether jumps have led there often."""
+        step = self._names.get(f"b{pc}")
+        return step is not None and (not isinstance(step, ColdBlock) or step.runs > HOT_RUNS // 2)
+
     def listing(self) -> str:
-        """Python source of every block that straight-line reading finds: for people."""
+        """Python source of every block that straight-line reading finds, each on its own: for people."""
         parts, pc = [], 0
         while pc < len(self.code):
-            block = basic_block(self.code, pc, self._opcodes)
-            parts.append(function_of_block(block, self.destinations, _NAMES)[0])
-            pc = max(block.following, pc + 1)
+            function = self.translated(pc, ALONE)
+            parts.append(function.source)
+            pc = max(function.following, pc + 1)
         return "\n".join(parts)
 
 

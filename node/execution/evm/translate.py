@@ -1,214 +1,190 @@
-"""A basic block -> the source of one Python function.
+"""Basic blocks that follow one another -> the source of one Python function.
 
-The function takes the stack S and the frame F and returns the function of the next block, or None when the
-frame stops or waits for a callee. EVM stack items live in Python locals inside a block: `i1` is what was on
-top at entry, `t1` the first computed value, and a known constant is written as itself. The real stack is
-brought up to date once, before the block is left.
+The function takes the stack S and the frame F and returns the function that comes next, or None when the
+frame stops or waits for a callee. It begins with one basic block and goes on, past the jump at its end, into
+those that mostly follow it, so that a call inside a contract, whose return address is a constant here,
+becomes straight code. Where execution rarely goes, the function is left.
 
-Static gas is charged once, at the top. That is exact: inside a block a frame can only fail, and failure takes
-all gas and undoes all effects, so nobody can see how far it got. The two instructions that look at the gas
-left (GAS, SSTORE) are given back what later instructions of the block were charged already (REST).
+Static gas is taken where the function is left or where somebody looks at the gas left, and not before. That
+is exact: up to there a frame can only fail, and failure takes all gas and undoes all effects, so nobody can
+see how far it got.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
-from node.execution.evm.blocks import STACK_ITEMS_MAX, BasicBlock, Instruction, is_destination
+from node.execution.evm.blocks import BasicBlock, Instruction, is_destination
 from node.execution.evm.opcodes import Kind, Opcode
+from node.execution.evm.writer import Symbol, Writer
 
-_OPERANDS: Final = "abcdefg"
-
-
-class _Symbol(str):
-    """A Python expression for one stack item; `{x:word}` formats it as 32 bytes."""
-
-    __slots__ = ()
-
-    @property
-    def known(self) -> bool:
-        """Whether it is a number."""
-        return self[0] == "0"
-
-    def __format__(self, spec: str) -> str:
-        if spec != "word":
-            return str(self)
-        return repr(int(self, 16).to_bytes(32, "big")) if self.known else f"{self}.to_bytes(32,'big')"
+INSTRUCTIONS_MAX: Final = 384
+"""No further block is taken in beyond this, so that translating one function stays short."""
+ALONE: Final = 0
+"""The same, for a block on its own."""
 
 
-class _BlockWriter:
-    """Symbolic stack and lines of one block while it is being translated."""
+class Function(NamedTuple):
+    """What became of a block and those taken in after it."""
 
-    def __init__(self, folding: Mapping[str, Any]) -> None:
-        self.lines: list[str] = []
-        self.stack: list[_Symbol] = []
-        self.inputs = 0
-        """How many items of the real stack the block has looked at."""
-        self.growth = 0
-        """Most items above the height at entry."""
-        self.gas = 0
-        self._temporaries = 0
-        self._folding = folding
-        self._rest_marks: list[tuple[int, int]] = []
-
-    def need(self, count: int) -> None:
-        """Have at least `count` items on the symbolic stack, taking them from the real one."""
-        while len(self.stack) < count:
-            self.inputs += 1
-            self.stack.insert(0, _Symbol(f"i{self.inputs}"))
-
-    def push(self, symbol: str) -> None:
-        """Put an item on the symbolic stack."""
-        self.stack.append(_Symbol(symbol))
-        self.growth = max(self.growth, len(self.stack) - self.inputs)
-
-    def emit(self, line: str) -> None:
-        """Write a line; remember how much gas was counted when it needs REST."""
-        if "REST" in line:
-            self._rest_marks.append((len(self.lines), self.gas))
-        self.lines.append(line)
-
-    def operands(self, opcode: Opcode) -> dict[str, _Symbol]:
-        """Pop what the opcode takes, named a, b, c, ... from the top."""
-        self.need(opcode.pops)
-        return {name: self.stack.pop() for name in _OPERANDS[: opcode.pops]}
-
-    def add(self, instruction: Instruction) -> None:
-        """Translate one instruction that does not leave the block."""
-        opcode = instruction.opcode
-        self.gas += opcode.gas
-        match opcode.kind:
-            case Kind.PUSH:
-                self.push(hex(instruction.immediate))
-            case Kind.DUP:
-                self.need(opcode.pops)
-                self.push(self.stack[-opcode.pops])
-            case Kind.SWAP:
-                self.need(opcode.pops)
-                top, other = self.stack[-1], self.stack[-opcode.pops]
-                self.stack[-1], self.stack[-opcode.pops] = other, top
-            case Kind.PURE | Kind.READ:
-                self._value(opcode, self.operands(opcode), instruction.pc)
-            case _:
-                operands = self.operands(opcode)
-                for text in (opcode.before, opcode.text):
-                    if text:
-                        self.emit(text.format(**operands))
-
-    def _value(self, opcode: Opcode, operands: dict[str, _Symbol], pc: int) -> None:
-        if opcode.name == "PC":
-            self.push(hex(pc))
-            return
-        if opcode.kind is Kind.PURE and all(symbol.known for symbol in operands.values()):
-            # The text is a row of our own table and its operands are numbers.
-            self.push(hex(eval(opcode.text.format(**operands), dict(self._folding))))
-            return
-        if opcode.before:
-            self.emit(opcode.before.format(**operands))
-        self._temporaries += 1
-        name = f"t{self._temporaries}"
-        self.emit(f"{name}={opcode.text.format(**operands)}")
-        self.push(name)
-
-    def settle(self) -> None:
-        """Bring the real stack up to date: replace the items looked at by those on the symbolic stack."""
-        items, replaced = list(self.stack), self.inputs
-        while items and items[0] == f"i{replaced}":
-            items.pop(0)
-            replaced -= 1
-        if not replaced:
-            if len(items) == 1:
-                self.emit(f"S.append({items[0]})")
-            elif items:
-                self.emit(f"S.extend(({','.join(items)}))")
-        elif not items:
-            self.emit(f"del S[-{replaced}:]")
-        elif len(items) == replaced == 1:
-            self.emit(f"S[-1]={items[0]}")
-        else:
-            self.emit(f"S[-{replaced}:]=({','.join(items)},)")
-
-    def finish(self) -> list[str]:
-        """The body: checks, inputs, then the lines, with REST filled in."""
-        for index, gas in self._rest_marks:
-            self.lines[index] = self.lines[index].replace("REST", str(self.gas - gas))
-        head = []
-        if self.gas:
-            head += [f"F.gas=g=F.gas-{self.gas}", "if g<0:raise OutOfGas"]
-        if self.inputs:
-            head.append(f"if len(S)<{self.inputs}:raise StackUnderflow")
-        if self.growth > 0:
-            head.append(f"if len(S)>{STACK_ITEMS_MAX - self.growth}:raise StackOverflow")
-        text = "\n".join(self.lines)
-        words = _words(text)
-        head += [f"i{n}=S[-{n}]" for n in range(1, self.inputs + 1) if f"i{n}" in words]
-        if "m" in words:
-            head.append("m=F.memory")
-        return head + self.lines
+    source: str
+    named: frozenset[int]
+    """Starts of the blocks whose functions it names."""
+    instructions: int
+    following: int
+    """The pc after the first block."""
 
 
-def function_of_block(
-    block: BasicBlock, destinations: bytes, folding: Mapping[str, Any]
-) -> tuple[str, set[int]]:
-    """Source of the block's function `b<start>`, and the starts of the blocks it names."""
-    writer = _BlockWriter(folding)
-    named: set[int] = set()
-    body, last = block.instructions, None
-    if block.valid and not block.falls_through:
-        body, last = body[:-1], body[-1]
-    for instruction in body:
-        writer.add(instruction)
-    if not block.valid:
-        writer.emit("raise InvalidOpcode")
-    elif last is None:
-        writer.settle()
-        named.add(block.following)
-        writer.emit(f"return b{block.following}")
-    else:
-        writer.gas += last.opcode.gas
-        operands = writer.operands(last.opcode)
-        writer.settle()
-        writer.emit(_leave(last.opcode, operands, block.following, destinations, named))
-    lines = "".join(f" {line}\n" for line in writer.finish())
-    return f"def b{block.start}(S,F):\n{lines}", named
+def function_of(
+    start: int,
+    block_at: Callable[[int], BasicBlock],
+    is_likely: Callable[[int], bool],
+    destinations: bytes,
+    folding: Mapping[str, Any],
+    instructions_max: int = INSTRUCTIONS_MAX,
+) -> Function:
+    """The function `b<start>`: of one block, and of those that follow it.
+
+    After a conditional jump it goes on where the jump leads if that `is_likely`, and else behind it.
+    """
+    return _Translation(block_at, is_likely, destinations, folding, instructions_max).run(start)
 
 
 def function_of_opcode(opcode: Opcode, folding: Mapping[str, Any]) -> str:
     """Source of a function `op` that runs one instruction wherever it stands: the interpreter's form."""
-    writer = _BlockWriter(folding)
+    writer = Writer(folding)
+    writer.begin_block()
     if opcode.kind is not Kind.END:
         writer.add(Instruction(0, opcode, 0))
+        writer.pay()
         writer.settle()
     else:
-        writer.gas += opcode.gas
+        writer.owed = opcode.gas
         operands = writer.operands(opcode)
+        writer.pay()
         writer.settle()
-        writer.emit(
-            opcode.text.format(**operands).replace("NEXT", "F.following").replace("JUMPS", "F.program.jumps")
-        )
+        text = opcode.text.format(**operands)
+        writer.emit(text.replace("NEXT", "F.following").replace("JUMPS", "F.program.jumps"))
     return "def op(S,F):\n" + "".join(f" {line}\n" for line in writer.finish() or ["pass"])
 
 
-def _leave(
-    opcode: Opcode,
-    operands: dict[str, _Symbol],
-    following: int,
-    destinations: bytes,
-    named: set[int],
-) -> str:
-    text = opcode.text
-    if opcode.name in ("JUMP", "JUMPI") and operands["a"].known:
-        target = int(operands["a"], 16)
-        if is_destination(destinations, target):
-            named.add(target)
-            text = text.replace("JUMPS[{a}]", f"b{target}")
-        else:
-            text = text.replace("JUMPS[{a}]", "bad_jump()")
-    if "NEXT" in text:
-        named.add(following)
-        text = text.replace("NEXT", f"b{following}")
-    return text.format(**operands)
+class _Translation:
+    """One function in the making."""
 
+    def __init__(
+        self,
+        block_at: Callable[[int], BasicBlock],
+        is_likely: Callable[[int], bool],
+        destinations: bytes,
+        folding: Mapping[str, Any],
+        instructions_max: int,
+    ) -> None:
+        self._block_at = block_at
+        self._is_likely = is_likely
+        self._instructions_max = instructions_max
+        self._destinations = destinations
+        self._writer = Writer(folding)
+        self._named: set[int] = set()
+        self._taken: set[int] = set()
+        self._instructions = 0
 
-def _words(text: str) -> set[str]:
-    """Identifiers of generated code: enough to see which names it uses."""
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+    def run(self, start: int) -> Function:
+        """Translate from `start` as far as it makes sense."""
+        first = self._block_at(start)
+        goes_on: int | None = start
+        while goes_on is not None:
+            goes_on = self._take(self._block_at(goes_on))
+        lines = "".join(f" {line}\n" for line in self._writer.finish())
+        source = f"def b{start}(S,F):\n{lines}"
+        return Function(source, frozenset(self._named), self._instructions, first.following)
+
+    def _take(self, block: BasicBlock) -> int | None:
+        """Write one block; where to go on inside the function, or None when it is left for good."""
+        writer = self._writer
+        self._taken.add(block.start)
+        self._instructions += len(block.instructions)
+        writer.begin_block()
+        body, last = block.instructions, None
+        if block.valid and not block.falls_through:
+            body, last = body[:-1], body[-1]
+        for instruction in body:
+            writer.add(instruction)
+        if not block.valid:
+            writer.emit("raise InvalidOpcode")
+            return None
+        if last is None:
+            return self._go(block.following)
+        return self._leave(last.opcode, block.following)
+
+    def _leave(self, opcode: Opcode, following: int) -> int | None:
+        writer = self._writer
+        writer.owed += opcode.gas
+        match opcode.name:
+            case "JUMP":
+                target = writer.operands(opcode)["a"]
+                return self._go(int(target, 16)) if self._is_block(target) else self._end(self._jump(target))
+            case "JUMPI":
+                operands = writer.operands(opcode, computed=False)
+                return self._branch(operands["a"], operands["b"], following)
+            case _:
+                return self._finish(opcode, following)
+
+    def _finish(self, opcode: Opcode, following: int) -> int | None:
+        """An instruction that stops the frame or calls."""
+        writer = self._writer
+        operands = writer.operands(opcode)
+        writer.pay()
+        text = opcode.text
+        if "NEXT" in text:
+            writer.settle()
+            text = text.replace("NEXT", self._name(following))
+        writer.emit(text.format(**operands))
+        return None
+
+    def _branch(self, target: Symbol, condition: Symbol, following: int) -> int | None:
+        if condition.known:
+            if not int(condition, 16):
+                return self._go(following)
+            return self._go(int(target, 16)) if self._is_block(target) else self._end(self._jump(target))
+        if target.truth:
+            # Nobody jumps to the outcome of a comparison.
+            target = Symbol(f"({target})")
+        if self._is_block(target) and self._is_likely(int(target, 16)) and self._may_take(int(target, 16)):
+            return self._go_unless(f"not({condition:truth})", self._name(following), int(target, 16))
+        if self._may_take(following):
+            return self._go_unless(f"{condition:truth}", self._jump(target), following)
+        return self._end(f"{self._jump(target)} if {condition:truth} else {self._name(following)}")
+
+    def _go_unless(self, condition: str, other: str, following: int) -> int:
+        """Leave where the condition holds, go on where it does not."""
+        writer = self._writer
+        writer.lines.append(f"if {condition}:")
+        writer.pay(" ")
+        writer.settle(" ")
+        writer.lines.append(f" return {other}")
+        return following
+
+    def _go(self, pc: int) -> int | None:
+        return pc if self._may_take(pc) else self._end(self._name(pc))
+
+    def _end(self, following: str) -> int | None:
+        """Leave for good."""
+        self._writer.pay()
+        self._writer.settle()
+        self._writer.lines.append(f"return {following}")
+        return None
+
+    def _may_take(self, pc: int) -> bool:
+        """Whether a block may come next inside the function."""
+        return pc not in self._taken and self._instructions < self._instructions_max
+
+    def _is_block(self, target: Symbol) -> bool:
+        return target.known and is_destination(self._destinations, int(target, 16))
+
+    def _jump(self, target: Symbol) -> str:
+        if not target.known:
+            return f"JUMPS[{target}]"
+        return self._name(int(target, 16)) if self._is_block(target) else "bad_jump()"
+
+    def _name(self, pc: int) -> str:
+        self._named.add(pc)
+        return f"b{pc}"

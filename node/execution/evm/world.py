@@ -269,19 +269,21 @@ class World:
             slots[slot] = value
         return value
 
-    def original(self, address: Address, slot: int, current: int) -> int:
-        """The value at the start of the transaction (EIP-2200), given the current one."""
-        return self._originals.get((address, slot), current)
+    def original(self, key: tuple[Address, int], current: int) -> int:
+        """The value of (address, slot) at the start of the transaction (EIP-2200), given the current one."""
+        return self._originals.get(key, current)
 
-    def set_storage(self, address: Address, slot: int, before: int, value: int) -> None:
-        """Store a value in place of the current one, `before`; the caller has priced it."""
-        self._originals.setdefault((address, slot), before)
+    def set_storage(self, key: tuple[Address, int], before: int, value: int) -> None:
+        """Store a value in (address, slot), where `before` stood; the caller has priced it."""
+        address, slot = key
+        if key not in self._originals:
+            self._originals[key] = before
+            changed = self._changed_slots.get(address)
+            if changed is None:
+                changed = self._changed_slots[address] = set()
+            changed.add(slot)
         self._undo.append((_SLOT, address, slot, before))
         self._slots[address][slot] = value
-        changed = self._changed_slots.get(address)
-        if changed is None:
-            changed = self._changed_slots[address] = set()
-        changed.add(slot)
 
     def _wipe(self, address: Address) -> None:
         slots = self._slots.get(address, {})

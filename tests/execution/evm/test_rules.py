@@ -10,6 +10,7 @@ from node.execution.evm.blocks import BLOCK_INSTRUCTIONS_MAX, basic_block, is_de
 from node.execution.evm.executor import FastExecutor
 from node.execution.evm.opcodes import Kind, instruction_set
 from node.execution.evm.program import ProgramCache, interpreter_of
+from node.execution.evm.translate import INSTRUCTIONS_MAX
 from node.execution.executor import Call, ExecutionInterrupted
 from node.execution.opcode_names import name_of
 from node.execution.py_evm import PyEvmExecutor
@@ -92,31 +93,65 @@ def test_translation_of_a_small_contract():
 
 GOLDEN = """\
 def b0(S,F):
+ if len(S)>1023:raise StackOverflow
  F.gas=g=F.gas-3
  if g<0:raise OutOfGas
- if len(S)>1023:raise StackOverflow
  S.append(0x4)
  return b2
 
 def b2(S,F):
- F.gas=g=F.gas-26
- if g<0:raise OutOfGas
  if len(S)<1:raise StackUnderflow
  if len(S)>1022:raise StackOverflow
  i1=S[-1]
  t1=(i1-0x1)&M
+ F.gas=g=F.gas-26
+ if g<0:raise OutOfGas
  S[-1]=t1
  return b2 if t1 else b11
 
 def b11(S,F):
- F.gas=g=F.gas-111
- if g<0:raise OutOfGas
  if len(S)>1022:raise StackOverflow
  t1=sload(F,0x5)
- t2=F.gas+0
- sstore_london(F,t2,t1,0)
+ F.gas=g=F.gas-111
+ if g<0:raise OutOfGas
+ t2=F.gas
+ sstore_london(F,t2,t1)
  return None
 """
+
+
+def test_blocks_that_follow_one_another_become_one_function():
+    """A call inside a contract and its return are straight code; the unlikely way out leaves the function."""
+    called = "JUMPDEST CALLER ORIGIN LT ISZERO 7 JUMPI 5 SWAP1 JUMP"
+    code = assemble(f"7 12 JUMP STOP STOP JUMPDEST 0 SSTORE STOP {called}")
+    assert ProgramCache(Fork.LONDON).once(code).translated(0, 100).source == JOINED
+
+
+JOINED = """\
+def b0(S,F):
+ if len(S)>1021:raise StackOverflow
+ t1=F.caller_word
+ t2=F.tx.origin_word
+ if not(t2<t1):
+  F.gas=g=F.gas-38
+  if g<0:raise OutOfGas
+  S.append(0x7)
+  return b7
+ F.gas=g=F.gas-56
+ if g<0:raise OutOfGas
+ sstore_london(F,0x0,0x5)
+ return None
+"""
+
+
+def test_a_contract_is_not_translated_again_and_again(monkeypatch):
+    """Whoever enters long code at every place gets each block once more, not all that follows it."""
+    monkeypatch.setattr(program, "HOT_RUNS", 0)
+    places = 2_000
+    once = ProgramCache(Fork.LONDON).once(b"\x5b" * places + assemble("STOP"))
+    for pc in range(places):
+        once.compile(pc)
+    assert once._translated < 2 * places + program.TRANSLATION_LEAST + 2 * INSTRUCTIONS_MAX
 
 
 @pytest.mark.parametrize("hot_runs", [0, 1, 3])
