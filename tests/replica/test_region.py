@@ -1,0 +1,119 @@
+"""A region of real replicas under load loses a member, and another, and no read fails at the client."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from devnet.bring_up import PortChoice, bring_down, bring_up
+from devnet.layout import Layout, open_layout
+from devnet.load import Plan, run_load
+from devnet.manifest import load_manifest
+from devnet.network import RunningNetwork
+from devnet.perturb import heal, perturb
+from node.replica.client import ClientOptions, ReplicaClient
+from tests.faults.live import free_ports
+
+pytestmark = pytest.mark.long
+
+MANIFEST = """
+name = "region"
+chain_id = 325_007
+period_s = 1
+contract_suite = false
+seed = "a region: these keys are public"
+[[nodes]]
+name = "core"
+[[nodes]]
+name = "replica-1"
+role = "replica"
+[[nodes]]
+name = "replica-2"
+role = "replica"
+"""
+READERS = 4
+DEADLINE_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
+    folder = tmp_path_factory.mktemp("region")
+    (folder / "region.toml").write_text(MANIFEST)
+    first = free_ports(9)
+    ports = PortChoice(first, first + 3, first + 6)
+    network = load_manifest(str(folder / "region.toml"))
+    try:
+        bring_up(network, folder / "net", ports, fresh=False, timeout_s=120, say=lambda _: None)
+        yield open_layout(folder / "net")
+    finally:
+        bring_down(folder / "net", clean=True, say=lambda _: None)
+
+
+class Readers:
+    """Threads that read all the time, and write down every failure."""
+
+    def __init__(self, client: ReplicaClient, account: str) -> None:
+        self._client, self._account = client, account
+        self._stop = threading.Event()
+        self.reads = 0
+        self.failures: list[BaseException] = []
+        self.threads = [threading.Thread(target=self._run) for _ in range(READERS)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer = self._client.get(f"/v1/accounts/{self._account}/transactions", limit=5)
+                assert answer.block_number >= 0
+                assert int(self._client.call("eth_getBalance", self._account, "latest"), 16) > 0
+                self._client.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+            except BaseException as error:
+                self.failures.append(error)
+            else:
+                self.reads += 3
+
+    def wait_more(self, reads: int = 30) -> None:
+        """Until so many more have been done."""
+        wanted, until_s = self.reads + reads, time.monotonic() + DEADLINE_S
+        while self.reads < wanted and time.monotonic() < until_s:
+            time.sleep(0.05)
+        assert self.reads >= wanted, self.failures
+
+
+def test_no_read_fails_while_replicas_die_and_come_back(layout: Layout) -> None:
+    replicas = [node.rpc_url for node in layout.nodes if node.plan.role == "replica"]
+    account = layout.accounts[0]["address"]
+    options = ClientOptions(patience_s=60, probe_interval_s=0.3)
+    with RunningNetwork(layout) as running, ReplicaClient(replicas, options) as client:
+        run_load(running, Plan(20, 1, 20), lambda _: None)
+        with Readers(client, account) as readers:
+            readers.wait_more()
+            for name, url in zip(("replica-1", "replica-2"), replicas, strict=True):
+                perturb(running, "kill", [name], lambda _: None)
+                readers.wait_more()
+                heal(running, lambda _: None)
+                _wait_well(client, url)
+                readers.wait_more()
+        assert readers.failures == []
+        assert all(replica.served for replica in client.replicas)
+
+
+def _wait_well(client: ReplicaClient, url: str) -> None:
+    """Until the probe has found the replica well again."""
+    (replica,) = [each for each in client.replicas if each.url == url]
+    until_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until_s:
+        if replica.failures == 0 and replica.number:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{url} was not found well again: {replica.reason}")
