@@ -5,7 +5,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.cli import doctor
+from node.cli import doctor, rotate
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ EXAMPLES: Final = """\
   phoenix keys list --keystore keys/
   phoenix keys test keys/UTC--2026-...                         does the password open it?
   phoenix keys doctor --config node.toml                       what is unsafe?
+  phoenix keys rotate --help                                   another key while the network goes on
 """
 LIGHT_SCRYPT_N: Final = 1 << 12
 
@@ -48,6 +49,7 @@ def add_to(commands: Commands) -> None:
     tested.set_defaults(run=test_key)
 
     doctor.add_to(actions)
+    rotate.add_to(actions)
 
 
 def new_key(args: argparse.Namespace) -> None:

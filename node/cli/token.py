@@ -21,6 +21,12 @@ The settings of a node that signs with the key:
   pin_file = "pin"
 """
 
+LIFE: Final = {
+    "disable": "Take a key out of use; it stays, and signs nothing.",
+    "enable": "Put a key to use again that was taken out of it.",
+    "destroy": "Destroy a key that is out of use, for ever.",
+}
+
 
 def add_to(commands: Commands) -> None:
     """The command's lines."""
@@ -35,6 +41,11 @@ def add_to(commands: Commands) -> None:
     _add_place(imported)
     imported.add_argument("--secret-file", type=Path, help="64 hex digits; mode 0600 (default: ask)")
     imported.set_defaults(run=import_existing)
+
+    for name, words in LIFE.items():
+        changed = add_command(actions, name, words, EXAMPLES)
+        _add_place(changed)
+        changed.set_defaults(run=change_key, deed=name)
 
     shown = add_command(actions, "show", "Log in, sign a test digest, print the address.", EXAMPLES)
     _add_place(shown)
@@ -65,6 +76,23 @@ def import_existing(args: argparse.Namespace) -> None:
     key = read_secret(args.secret_file)
     address = import_key(name, find_pin(args.pin_file, args.pin_fd), key)
     show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
+
+
+def change_key(args: argparse.Namespace) -> None:
+    """Take a key out of use, put it to use again, or destroy it."""
+    from node.signing import token_keys
+    from node.signing.passwords import find_pin
+    from node.signing.pkcs11 import TokenKeyName
+
+    name = TokenKeyName(args.module, args.token, args.label)
+    pin = find_pin(args.pin_file, args.pin_fd)
+    deeds = {
+        "disable": token_keys.disable_key,
+        "enable": token_keys.enable_key,
+        "destroy": token_keys.destroy_key,
+    }
+    deeds[args.deed](name, pin)
+    show({"token": args.token, "label": args.label, "done": args.deed}, as_json=args.json)
 
 
 def show_key(args: argparse.Namespace) -> None:

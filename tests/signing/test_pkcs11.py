@@ -2,9 +2,12 @@
 
 import json
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from node.cli.entry import main
 from node.config.settings import SigningSettings
@@ -161,3 +164,55 @@ def test_high_s_is_lowered_and_foreign_signatures_are_found_out() -> None:
         recoverable(DIGEST, signature[:64], PrivateKey(b"\x22" * 32).public_key)
     with pytest.raises(SigningError, match="63 bytes"):
         recoverable(DIGEST, signature[:63], key.public_key)
+
+
+class Sluggish:
+    """A private key whose token takes its time, or for ever."""
+
+    def __init__(self, inner: Any, go_on: threading.Event, wait_s: float | None) -> None:
+        self._inner = inner
+        self._go_on = go_on
+        self._wait_s = wait_s
+
+    @property
+    def session(self) -> Any:
+        return self._inner.session
+
+    def sign(self, data: bytes, **options: Any) -> bytes:
+        self._go_on.wait(self._wait_s)
+        return bytes(self._inner.sign(data, **options))
+
+
+def test_a_token_that_takes_seconds_signs_all_the_same(tokens: Tokens) -> None:
+    name = tokens.name("slow")
+    create_key(name, PIN)
+    key = TokenKey(name, PIN, 30.0)
+    key._private = Sluggish(key._private, threading.Event(), 1.5)
+    assert recover_address(DIGEST, key.sign_digest(asked())) == key.address
+    key.close()
+
+
+async def test_a_token_that_hangs_is_given_up_in_words_and_signs_again_when_it_is_back(
+    tokens: Tokens,
+) -> None:
+    name, back = tokens.name("hung"), threading.Event()
+    create_key(name, PIN)
+    key = TokenKey(name, PIN, 0.2)
+    key._private = Sluggish(key._private, back, None)
+    signer = GuardedSigner(key, MemoryKV(), 1)
+    words = "hangs or is overloaded: look at it, then restart the node if it does not come back"
+    with pytest.raises(SigningError, match=words):
+        await signer.sign(asked())
+    with pytest.raises(SigningError, match="an earlier request has not been answered"):
+        await signer.sign(asked())
+    back.set()
+    key._timeout_s = 30.0
+    with trio.fail_after(60):
+        while True:
+            try:
+                signature = await signer.sign(asked())
+                break
+            except SigningError:
+                await trio.sleep(0.01)
+    assert recover_address(DIGEST, signature) == key.address
+    key.close()
