@@ -38,6 +38,10 @@ class RpcChain:
         self._account: LocalAccount = Account.from_key(private_key)
         self._chain_id = int(self._ask("eth_chainId"), 16)
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
     @property
     def sender(self) -> str:
         """The deployer."""

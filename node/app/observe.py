@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from node.app.archive import observe_archive
 from node.app.auditing import observe_audit_log
 from node.app.keys import observe_keys
 from node.app.network import Network
@@ -70,12 +71,13 @@ async def observe(
     if isinstance(node.audit, AuditLog):
         ready.append(observe_audit_log(node.audit, metrics))
     ready += [*observe_keys(node, driver, lease), *more]
+    notices = [] if node.archive is None else [observe_archive(node.archive, metrics)]
     assert settings.metrics_port is not None
     await serve_observability(
         settings.metrics_host,
         settings.metrics_port,
         metrics,
-        Health(ready=ready),
+        Health(ready=ready, notices=notices),
         task_status=task_status,  # type: ignore[arg-type]
     )
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import trio
 
 from consensus.clique.rules import CliqueRules
+from node.app.archive import open_archive
 from node.app.auditing import open_audit
 from node.app.replica import Replica, open_replica
+from node.archive.writer import ArchiveWriter
 from node.audit.log import AuditLog
 from node.audit.trail import NoTrail
 from node.chain.genesis_json import load_genesis
@@ -60,6 +62,8 @@ class Node:
     """What only a read replica has."""
     members: AllowListFile | None
     """The members' file; None where the settings name none."""
+    archive: ArchiveWriter | None
+    """What only an archive node has."""
     audit: AuditLog | NoTrail
     """Where everybody leaves a record of what was done."""
 
@@ -95,6 +99,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         metrics=Metrics(program_version(), settings.role),
         replica=await open_replica(settings, chain, executor, closing),
         members=members,
+        archive=await open_archive(settings, kv, chain.reader, closing),
         audit=audit,
     )
 

@@ -53,8 +53,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         interval_s = settings.pool.journal_interval_s
         keep = partial(keep_pool, node.pool, reader, journal=node.journal, interval_s=interval_s)
         await nursery.start(keep)
-        if node.replica is not None:
-            await nursery.start(run_replica, node.replica, metrics)
+        await _start_second_half(node, nursery)
         await nursery.start(sync.run)
         await nursery.start(permits.run)
         await nursery.start(network.pool.run)
@@ -77,6 +76,14 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
         )
         task_status.started()
+
+
+async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:
+    """What only replicas or archive nodes have."""
+    if node.replica is not None:
+        await nursery.start(run_replica, node.replica, node.metrics)
+    if node.archive is not None:
+        await nursery.start(node.archive.run)
 
 
 def _connected(node: Node, sync: Sync) -> tuple[EvidenceBook, Permits, Network]:

@@ -18,6 +18,8 @@ class Verdict:
 
     well: bool
     reasons: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+    """What is wrong and does not make the answer "no"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Health:
 
     live: Sequence[Check] = ()
     ready: Sequence[Check] = ()
+    notices: Sequence[Check] = ()
+    """What an operator must see, although clients can rely on the node: told with `ready`."""
 
     def is_live(self) -> Verdict:
         """What a restart could mend."""
@@ -33,12 +37,12 @@ class Health:
 
     def is_ready(self) -> Verdict:
         """What a restart could mend, and all that has to be true before clients may rely on this node."""
-        return _judge((*self.live, *self.ready))
+        return _judge((*self.live, *self.ready), self.notices)
 
 
-def _judge(checks: Sequence[Check]) -> Verdict:
+def _judge(checks: Sequence[Check], notices: Sequence[Check] = ()) -> Verdict:
     reasons = tuple(reason for check in checks if (reason := check()) is not None)
-    return Verdict(not reasons, reasons)
+    return Verdict(not reasons, reasons, tuple(text for check in notices if (text := check()) is not None))
 
 
 def head_age_check(head_timestamp: Callable[[], int], now: Callable[[], float], age_s_max: float) -> Check:

@@ -106,6 +106,8 @@ def _reply(head: bytes, metrics: Metrics, health: Health) -> tuple[Answer, bool]
 def _verdict(verdict: Verdict) -> Answer:
     status = HTTPStatus.OK if verdict.well else HTTPStatus.SERVICE_UNAVAILABLE
     body = {"status": "ok" if verdict.well else "not ok", "reasons": list(verdict.reasons)}
+    if verdict.notices:
+        body["notices"] = list(verdict.notices)
     return Answer(status, "application/json", json.dumps(body).encode() + b"\n")
 
 
