@@ -20,6 +20,7 @@ from p2p.eth.status import Status, check_fork_id, fork_id
 from p2p.evidence import EVIDENCE
 from p2p.options import P2POptions
 from p2p.peer import Peer
+from p2p.phx import PHX
 from p2p.pool import PeerPool
 from p2p.reports import (
     ConnectionFault,
@@ -157,5 +158,5 @@ def _options(settings: Settings) -> P2POptions:
         idle_timeout_s=p2p.idle_timeout_s,
         request_timeout_s=p2p.request_timeout_s,
         tls=tls,
-        capabilities=(EVIDENCE,),
+        capabilities=(EVIDENCE, PHX),
     )

@@ -99,6 +99,10 @@ class Permits:
         """The decision of this moment."""
         return self.rules.decide(meeting)
 
+    def connected(self) -> tuple[bytes, ...]:
+        """Keys of the peers of this moment."""
+        return () if self._pool is None else tuple(self._pool.peers)
+
     def attach(self, pool: PeerPool) -> None:
         """Say whose peers they are; before `run`."""
         self._pool = pool

@@ -11,6 +11,7 @@ from node.app.evidence import open_evidence
 from node.app.network import Network, load_identity
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
+from node.app.peering import Peering, TimelySigner
 from node.app.permits import Permits
 from node.app.replica import run_replica, with_index
 from node.app.rpc_service import RpcService
@@ -40,10 +41,10 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     """Run every service until cancelled; started once every port is bound."""
     settings, reader, metrics = node.settings, node.chain.reader, node.metrics
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
-    evidence, permits, network = _connected(node, sync)
-    driver = None if node.signer is None else _driver(node, node.signer, sync)
+    evidence, permits, peering, network = _connected(node, sync)
+    driver = None if node.signer is None else _driver(node, node.signer, sync, peering)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
-    checks: list[Check] = []
+    checks: list[Check] = [lambda: peering.problem]
     delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
@@ -56,10 +57,11 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
         await _start_second_half(node, nursery)
         await nursery.start(sync.run)
         await nursery.start(permits.run)
+        nursery.start_soon(peering.run)
         await nursery.start(network.pool.run)
         if settings.rpc.enabled:
             backend = node_backend(
-                node, network, sync, driver, permits=permits, evidence=evidence, lease=lease
+                node, network, sync, driver, permits=permits, peering=peering, evidence=evidence, lease=lease
             )
             backend = with_index(backend, node.replica)
             rpc = RpcService(settings, backend, node.audit, metrics)
@@ -86,16 +88,18 @@ async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:
         await nursery.start(node.archive.run)
 
 
-def _connected(node: Node, sync: Sync) -> tuple[EvidenceBook, Permits, Network]:
+def _connected(node: Node, sync: Sync) -> tuple[EvidenceBook, Permits, Peering, Network]:
     """Our place among the peers, with all that is exchanged there."""
     evidence, serve_peer = open_evidence(node, sync.serve_peer)
     key = load_identity(node.settings)
     permits = Permits(node, key.public_key)
-    network = Network(node.settings, key, node.chain.reader, serve_peer, node.metrics, node.audit, permits)
-    return evidence, permits, network
+    peering = Peering(node, key, permits)
+    serve = peering.beside(serve_peer)
+    network = Network(node.settings, key, node.chain.reader, serve, node.metrics, node.audit, permits)
+    return evidence, permits, peering, network
 
 
-def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
+def _driver(node: Node, signer: GuardedSigner, sync: Sync, peering: Peering) -> Driver:
     production, spec = node.settings.production, node.chain.reader.spec
     engine = CliqueEngine(
         spec.engine,
@@ -117,7 +121,7 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync) -> Driver:
         importer=node.chain.importer,
         builder=builder,
         pool=node.pool,
-        signer=_outer_signer(node, signer),
+        signer=TimelySigner(_outer_signer(node, signer), peering.clocks),
         kv=node.kv,
         announce=sync.announce_block,
         last_signed=lambda: last_signed(signer.last(SIGN_KIND)),

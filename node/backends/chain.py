@@ -9,7 +9,7 @@ from consensus.gas import base_fee_after
 from node.backends.clique import CliqueEngineBackend
 from node.backends.execution import ExecutorBackend
 from node.backends.network import NodeNetwork, SyncState
-from node.backends.permissioning import NodePermissioning, Permits
+from node.backends.permissioning import NodePermissioning, Peering, Permits
 from node.backends.pool import NodePool
 from node.chain.events import HeadChanged
 from node.chain.evidence import EvidenceBook
@@ -82,6 +82,7 @@ def node_backend(
     driver: Driver | None,
     *,
     permits: Permits | None = None,
+    peering: Peering | None = None,
     evidence: EvidenceBook | None = None,
     lease: LeaseWatch | None = None,
 ) -> Backend:
@@ -101,7 +102,7 @@ def node_backend(
         permissioning=(
             None
             if permits is None
-            else NodePermissioning(permits, PoolPermits(node.chain, node.members), node.members)
+            else NodePermissioning(permits, PoolPermits(node.chain, node.members), node.members, peering)
         ),
         sealer=driver.health.signer if driver else None,
     )

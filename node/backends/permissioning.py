@@ -6,9 +6,12 @@ from typing import Protocol
 import trio
 
 from node.permissioning.allowlist import AllowList, AllowListFile
+from node.permissioning.peer_sets import PeerSetBook
 from node.permissioning.policy import Decision, Meeting, Sending
 from node.permissioning.sending import PoolPermits
 from node.primitives.errors import RequestError
+from node.rpc.backend import PeerSetReport
+from node.sync.clocks import ClockBook
 
 
 class Permits(Protocol):
@@ -23,11 +26,28 @@ class Permits(Protocol):
         ...
 
 
+class Peering(Protocol):
+    """What members tell one another."""
+
+    @property
+    def book(self) -> PeerSetBook:
+        """Whom they are connected to."""
+        ...
+
+    @property
+    def clocks(self) -> ClockBook:
+        """What time it is there."""
+        ...
+
+
 class NodePermissioning:
     """PermissioningBackend over file, chain and connections."""
 
-    def __init__(self, permits: Permits, pool: PoolPermits, file: AllowListFile | None) -> None:
+    def __init__(
+        self, permits: Permits, pool: PoolPermits, file: AllowListFile | None, peering: Peering | None
+    ) -> None:
         self._permits = permits
+        self._peering = peering
         self._pool = pool
         self._file = file
 
@@ -45,6 +65,18 @@ class NodePermissioning:
         if current is None:
             raise RequestError(f"the members' file cannot be read: {self._there().problem}")
         return current
+
+    def peer_sets(self) -> PeerSetReport:
+        """See the port."""
+        if self._peering is None:
+            return PeerSetReport(sets=(), strangers=(), silent=(), drift_ms=None)
+        book = self._peering.book
+        return PeerSetReport(
+            sets=book.newest(),
+            strangers=book.strangers(),
+            silent=book.silent(),
+            drift_ms=self._peering.clocks.drift_ms,
+        )
 
     async def change_members(self, change: Callable[[AllowList], AllowList]) -> None:
         """See the port."""

@@ -139,6 +139,11 @@ def _in_force(forks: object, head: BlockNumber) -> list[object]:
     return [entry for entry in forks if entry[0] <= head]
 
 
+def rules_digest(spec: ChainSpec) -> Hash32:
+    """What two nodes of one network must have in common."""
+    return keccak256(_encode_rules(spec))
+
+
 def _encode_rules(spec: ChainSpec) -> bytes:
     """All of the spec that decides whether a block is valid, as JSON. Fork choice is not part of it."""
     rules: dict[str, object] = {

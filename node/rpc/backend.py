@@ -17,6 +17,7 @@ import trio
 from node.chain.events import HeadChanged
 from node.execution.executor import AccountOverride, Call, CallResult, Interrupted
 from node.permissioning.allowlist import AllowList
+from node.permissioning.peer_sets import Signed, Stranger
 from node.permissioning.policy import Decision, Sending
 from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
@@ -352,6 +353,19 @@ class AdminBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSetReport:
+    """Members' connections, as they signed them."""
+
+    sets: Sequence[Signed]
+    strangers: Sequence[Stranger]
+    """Who is connected anywhere without being a member."""
+    silent: Sequence[bytes]
+    """Members that others are connected to and that say nothing."""
+    drift_ms: int | None
+    """How far our clock is ahead of our peers'."""
+
+
 class PermissioningBackend(Protocol):
     """Who may connect and transact here, and why."""
 
@@ -369,6 +383,10 @@ class PermissioningBackend(Protocol):
 
     async def change_members(self, change: Callable[[AllowList], AllowList]) -> None:
         """Write the file anew and act on it; RequestError when there is none."""
+        ...
+
+    def peer_sets(self) -> PeerSetReport:
+        """What members say of their connections, and what is wrong with it."""
         ...
 
     async def reload(self) -> None:

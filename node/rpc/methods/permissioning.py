@@ -43,6 +43,7 @@ def methods(backend: PermissioningBackend) -> list[Method]:
     extra = Param(read_object, default=None)
     return [
         Method("perm_explain", partial(_explain, backend), (Param(_read_subject),)),
+        Method("perm_peerSets", partial(_peer_sets, backend)),
         Method("perm_getNodesAllowlist", lambda: _nodes(backend.members())),
         Method("perm_getAccountsAllowlist", lambda: _accounts(backend.members())),
         Method("perm_addNodesToAllowlist", partial(_add_nodes, backend), (nodes, extra), Where.TASK),
@@ -111,6 +112,22 @@ def _sending(value: Any) -> Sending:
         gas_limit=args.gas or 0,
         data=args.data,
     )
+
+
+def _peer_sets(backend: PermissioningBackend) -> Json:
+    report = backend.peer_sets()
+    return {
+        "sets": [
+            {"node": each.node.hex(), "block": hex(each.block), "peers": [peer.hex() for peer in each.peers]}
+            for each in report.sets
+        ],
+        "strangers": [
+            {"node": each.id.hex(), "connectedTo": each.host.hex(), "block": hex(each.block)}
+            for each in report.strangers
+        ],
+        "silent": [each.hex() for each in report.silent],
+        "clockDriftMs": report.drift_ms,
+    }
 
 
 # --- the file
