@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from consensus.clique.engine import SIGN_KIND, CliqueEngine
+from node.app.anchoring import start_anchoring
 from node.app.evidence import open_evidence
 from node.app.network import Network, load_identity
 from node.app.observe import count_blocks, observe
@@ -67,6 +68,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             rpc = RpcService(settings, backend, node.audit, metrics)
             await nursery.start(rpc.run)
             checks += rpc.checks
+            checks += await start_anchoring(node, rpc.api.dispatcher, nursery)
         if settings.observability.metrics_port is not None:
             await nursery.start(observe, node, network, driver, lease, checks)
         if lease is not None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from node.audit.files import Head, audit_files, first_number, lines_of
+from node.audit.files import audit_files, first_number, lines_of
 from node.audit.merkle import MerkleTree
 from node.audit.records import BadRecord, Record, decode_record
 from node.primitives.crypto import keccak256
@@ -76,21 +76,22 @@ def write_batch(folder: Path, batch: Batch) -> None:
         os.fsync(file.fileno())
 
 
-def next_batch(folder: Path, after: int, head: Head) -> Batch | None:
-    """The batch of records from `after` + 1 up to `head`, bounded; None when there are none.
+def next_batch(folder: Path, after: int) -> Batch | None:
+    """The batch of the records behind `after`, bounded; None when there are none.
 
-    StorageError when the records are not there any more.
+    StorageError when some are not there any more.
     """
-    wanted = range(after + 1, min(head.number, after + RECORDS_MAX) + 1)
-    if not wanted:
+    hashes: list[bytes] = []
+    for record in records_from(folder, after + 1, after + 1 + RECORDS_MAX):
+        if record.number != after + 1 + len(hashes):
+            raise StorageError(
+                f"{folder}: record {record.number} is there and {after + 1 + len(hashes)} is not; "
+                "files may only be moved away once their records are anchored"
+            )
+        hashes.append(record.hash)
+    if not hashes:
         return None
-    hashes = [record.hash for record in records_from(folder, wanted.start, wanted.stop)]
-    if len(hashes) != len(wanted):
-        raise StorageError(
-            f"{folder}: {len(hashes)} of the records {wanted.start} to {wanted.stop - 1} are there; "
-            "files may only be moved away once their records are anchored"
-        )
-    return Batch(wanted.start, wanted.stop - 1, hashes[-1].hex(), MerkleTree(hashes).root().hex())
+    return Batch(after + 1, after + len(hashes), hashes[-1].hex(), MerkleTree(hashes).root().hex())
 
 
 def tree_of(batches: Iterable[Batch]) -> MerkleTree:

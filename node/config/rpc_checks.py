@@ -22,11 +22,12 @@ def is_loopback(host: str) -> bool:
 
 
 def check_rpc_security(settings: Settings) -> Iterator[Problem]:
-    """Problems of TLS, authentication, roles and the admin listener."""
+    """Problems of TLS, authentication, roles, the admin listener and anchoring."""
     yield from _check_tls(settings)
     yield from _check_tokens(settings)
     yield from _check_roles(settings)
     yield from _check_exposure(settings)
+    yield from _check_anchoring(settings)
     if "admin" in settings.rpc.namespaces:
         yield (
             "rpc.namespaces",
@@ -45,6 +46,8 @@ def files_of_rpc(settings: Settings) -> dict[str, Path | None]:
         "auth.clients": auth.clients,
         "auth.jwt_keys": auth.jwt_keys,
         "auth.jwks_ca": auth.jwks_ca,
+        "audit.anchor_keystore": settings.audit.anchor_keystore,
+        "audit.anchor_password_file": settings.audit.anchor_password_file,
     }
 
 
@@ -112,6 +115,23 @@ def _check_exposure(settings: Settings) -> Iterator[Problem]:
                 f"is {host}, which other machines reach, without {' and '.join(missing)}; add what is "
                 "missing, or say rpc.insecure = true if something in front of this node does it",
             )
+
+
+def _check_anchoring(settings: Settings) -> Iterator[Problem]:
+    audit = settings.audit
+    if audit.anchor_keystore is None:
+        return
+    if not (audit.enabled and settings.rpc.enabled):
+        yield "audit.anchor_keystore", "is set; anchoring needs audit.enabled and rpc.enabled"
+    if audit.anchor_password_file is None:
+        yield "audit.anchor_password_file", "is missing; it opens audit.anchor_keystore"
+    if (audit.anchor_contract is None) == (audit.anchor_registry is None):
+        yield (
+            "audit.anchor_contract",
+            "or audit.anchor_registry says where AuditLog is; one of them is needed",
+        )
+    if audit.anchor_contract is not None and not re.fullmatch(r"0x[0-9a-fA-F]{40}", audit.anchor_contract):
+        yield "audit.anchor_contract", f"is {audit.anchor_contract[:60]!r}; 0x and 40 hex digits are needed"
 
 
 def _without_tls(settings: Settings) -> Iterator[str]:

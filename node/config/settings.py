@@ -319,6 +319,17 @@ class AuditSettings:
     disk_bytes_max: int = 2048 * MIB
     """Of data_dir/audit. What strangers provoke is counted only from 70 % on, transactions are refused at
     85 %, administration at 100 %; move old files away in time (`phoenix audit verify` first)."""
+    anchor_keystore: Path | None = None
+    """Encrypted key of the account that anchors the log's head in AuditLog; no anchors when absent."""
+    anchor_password_file: Path | None = None
+    """First line is its password; mode 0600."""
+    anchor_contract: str | None = None
+    """Address of AuditLog."""
+    anchor_registry: Path | None = None
+    """Or the file in which the deployment of the contract suite noted addresses; it may come later."""
+    anchor_log: str | None = None
+    """Name of this log in the contract, which knows its Keccak-256; "audit:NAME" when absent."""
+    anchor_interval_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

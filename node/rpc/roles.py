@@ -149,7 +149,8 @@ RULES: Final[dict[str, Rule]] = {
     ),
     **_admins("clique_propose", "clique_discard"),
     **_readers("phoenix_getLogs"),
-    **_lookers("perm_explain", "perm_peerSets", "perm_getNodesAllowlist", "perm_getAccountsAllowlist"),
+    **_readers("perm_explain"),
+    **_lookers("perm_peerSets", "perm_getNodesAllowlist", "perm_getAccountsAllowlist"),
     **_admins(
         "perm_addNodesToAllowlist", "perm_removeNodesFromAllowlist", "perm_addAccountsToAllowlist",
         "perm_removeAccountsFromAllowlist", "perm_reloadPermissionsFromFile",
