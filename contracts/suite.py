@@ -74,7 +74,9 @@ class Charter:
 
 NODE_INGRESS: Final = "0x0000000000000000000000000000000000009999"
 ACCOUNT_INGRESS: Final = "0x0000000000000000000000000000000000008888"
-"""Where genesis puts them; a network without permissioning by contract has nothing there."""
+"""Where genesis puts them; a network without permissioning by contract has nothing there.
+
+Structural for the board from its founding on: whom the doors ask is no everyday decision."""
 
 
 def proxies(charter: Charter) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -87,6 +89,7 @@ def proxies(charter: Charter) -> tuple[tuple[str, tuple[Any, ...]], ...]:
         list(charter.members),
         list(charter.members.values()),
         rules,
+        [NODE_INGRESS, ACCOUNT_INGRESS],
     )
     names = [name_id(name) for name in charter.validators.values()]
     return (

@@ -53,13 +53,18 @@ class Board(Binding):
         """hold(uint256)."""
         return self._write("hold(uint256)", id)
 
-    def initialize(self, authority: str, timelock: str, founders: list[str], weights: list[int], rules: list[Value]) -> Write:
-        """initialize(address,address,address[],uint128[],(uint16,uint16,uint32,uint32)[3])."""
-        return self._write("initialize(address,address,address[],uint128[],(uint16,uint16,uint32,uint32)[3])", authority, timelock, founders, weights, rules)
+    def initialize(self, authority: str, timelock: str, founders: list[str], weights: list[int], rules: list[Value], structural: list[str]) -> Write:
+        """initialize(address,address,address[],uint128[],(uint16,uint16,uint32,uint32)[3],address[])."""
+        return self._write("initialize(address,address,address[],uint128[],(uint16,uint16,uint32,uint32)[3],address[])", authority, timelock, founders, weights, rules, structural)
 
     def is_consuming_scheduled_op(self) -> bytes:
         """isConsumingScheduledOp()."""
         answer: bytes = self._read("isConsumingScheduledOp()")
+        return answer
+
+    def is_structural(self, target: str) -> bool:
+        """isStructural(address)."""
+        answer: bool = self._read("isStructural(address)", target)
         return answer
 
     def member_of(self, key: str) -> str:

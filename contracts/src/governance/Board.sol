@@ -48,13 +48,15 @@ contract Board is IBoard, Governed {
         _;
     }
 
-    /// @notice Found the board: first members with their weights, and a rule per class.
+    /// @notice Found the board: first members with their weights, a rule per class, and what is structural from the
+    /// first day on beside what always is.
     function initialize(
         address authority,
         TimelockController timelock_,
         address[] calldata founders,
         uint128[] calldata weights,
-        Rule[3] calldata rules
+        Rule[3] calldata rules,
+        address[] calldata structural
     ) external initializer {
         __Governed_init(authority);
         BoardStorage storage $ = _storage();
@@ -65,6 +67,9 @@ contract Board is IBoard, Governed {
         }
         for (uint8 i = 0; i < 3; ++i) {
             _setRule($, Class(i), rules[i]);
+        }
+        for (uint256 i = 0; i < structural.length; ++i) {
+            _setStructural($, structural[i], true);
         }
     }
 
@@ -202,8 +207,7 @@ contract Board is IBoard, Governed {
 
     /// @inheritdoc IBoard
     function setStructural(address target, bool structural) external onlyTimelock {
-        _storage().structural[target] = structural;
-        emit StructuralTargetChanged(target, structural);
+        _setStructural(_storage(), target, structural);
     }
 
     /// @inheritdoc IBoard
@@ -266,6 +270,11 @@ contract Board is IBoard, Governed {
     }
 
     /// @inheritdoc IBoard
+    function isStructural(address target) external view returns (bool) {
+        return _isStructural(_storage(), target, 0);
+    }
+
+    /// @inheritdoc IBoard
     function timelock() external view returns (address) {
         return address(_storage().timelock);
     }
@@ -303,6 +312,11 @@ contract Board is IBoard, Governed {
         if (!shares || !inTime || !founded) revert BoardBadRule(class);
         $.rules[class] = given;
         emit RuleChanged(class, given.quorum, given.threshold, given.votingPeriod, given.delay);
+    }
+
+    function _setStructural(BoardStorage storage $, address target, bool structural) private {
+        $.structural[target] = structural;
+        emit StructuralTargetChanged(target, structural);
     }
 
     function _checkActions(BoardStorage storage $, Class class, Action[] calldata actions) private view {

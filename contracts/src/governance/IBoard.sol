@@ -160,6 +160,9 @@ interface IBoard {
     /// @notice When a class decides.
     function rule(Class class) external view returns (Rule memory);
 
+    /// @notice Whether every call to a target is structural: the authority, the board, the timelock, what was marked so.
+    function isStructural(address target) external view returns (bool);
+
     /// @notice Who carries out what is decided.
     function timelock() external view returns (address);
 }

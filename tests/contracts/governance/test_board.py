@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.suite import ACCOUNT_INGRESS, NODE_INGRESS
 from tests.contracts.sandbox import Contract, Sandbox
 from tests.contracts.suite import (
     DAY,
@@ -19,6 +20,7 @@ NONE, AGAINST, FOR, ABSTAIN = range(4)
 VOTING, DEFEATED, PASSED, QUEUED, EXECUTED, CANCELLED = range(1, 7)
 NOTHING = bytes(32)
 ORG = b"o" * 32
+HOLDING_POWER = ("Board", "AccessManager", "TimelockController")
 _BUILT: list[tuple[Suite, object]] = []
 
 
@@ -111,7 +113,7 @@ def test_a_structural_decision_needs_two_thirds(suite: Suite) -> None:
     assert board.call.stage(number) == DEFEATED
 
 
-@pytest.mark.parametrize("target", ["Board", "AccessManager", "TimelockController"])
+@pytest.mark.parametrize("target", HOLDING_POWER)
 def test_what_holds_power_needs_the_structural_class(suite: Suite, target: str) -> None:
     with suite.chain.refusing("BoardClassTooLow", action=1):
         suite.propose(add_validator(suite), (suite[target], b"\x01\x02\x03\x04"))
@@ -134,6 +136,16 @@ def test_a_target_can_be_marked_structural_even_while_it_is_voted_on(suite: Suit
         board.send.queue(number, [(action[0].address, action[1])])
     with suite.chain.refusing("BoardClassTooLow", action=0):
         suite.propose(action)
+
+
+def test_the_doors_are_structural_from_the_first_day_on(suite: Suite) -> None:
+    board = suite["Board"].call
+    for target in (NODE_INGRESS, ACCOUNT_INGRESS, *(suite[name].address for name in HOLDING_POWER)):
+        assert board.isStructural(target) is True
+    assert board.isStructural(suite["Validators"].address) is False
+    for ingress in (NODE_INGRESS, ACCOUNT_INGRESS):
+        with suite.chain.refusing("BoardClassTooLow", action=0):
+            suite["Board"].send.propose(0, [(ingress, b"any call")], bytes(32), sender=suite.people(1))
 
 
 def test_actions_are_bounded_and_must_be_those_voted_on(suite: Suite) -> None:
@@ -320,7 +332,7 @@ def test_a_board_is_founded_whole() -> None:
     rules = [(5_000, 5_001, DAY, DAY)] * 3
     chain.at("Board", chain.deploy("Board").address)
     with chain.refusing("BoardZeroMember"):
-        chain.proxy("Board", manager, lock, [chain.account(1)], [1, 2], rules)
+        chain.proxy("Board", manager, lock, [chain.account(1)], [1, 2], rules, [])
 
 
 def test_an_upgrade_goes_through_the_timelock_and_keeps_the_state(suite: Suite) -> None:

@@ -94,7 +94,7 @@ def test_only_the_board_changes_whom_a_door_asks(suite: Suite) -> None:
             door.send.setContractAddress(rules, suite.people(who), sender=suite.people(who))
     with suite.chain.refusing("IngressUnauthorized"):
         door.send.emitRulesChangeEvent(True, sender=suite.people(OUTSIDER))
-    suite.decide((door, door.data.setContractAddress(rules, "0x" + "00" * 20)))
+    suite.decide((door, door.data.setContractAddress(rules, "0x" + "00" * 20)), structural=True)
     assert may_connect(suite, ALPHA) is False
 
 
