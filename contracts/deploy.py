@@ -121,6 +121,7 @@ class _Deployment:
         self._proxies = proxies(charter)
 
     def run(self) -> Report:
+        self._follow_upgrades()
         self._ensure(self._code())
         self._ensure(self._proxied())
         self._verify_implementations()
@@ -171,7 +172,7 @@ class _Deployment:
             address = created_address(self._chain.sender, self._nonce)
             self._nonce += 1
             self._say(f"{'would deploy' if self._dry else 'deploying'} {name} at {address}")
-            self._record(name, Entry(address, artifact))
+            self._record(name, entry_of(name, address, artifact))
             self._deployed.append(name)
             missing.append((None, init_code))
         if missing and not self._dry:
@@ -183,18 +184,27 @@ class _Deployment:
         else:
             self._registry.put(name, entry)
 
+    def _follow_upgrades(self) -> None:
+        """Where the board has put the code of an artifact since, that is what the registry is about."""
+        for name, _ in self._proxies:
+            code_name = f"{name}.implementation"
+            if {name, code_name} <= self._registry.entries.keys():
+                runs = self._runs(name)
+                if runs != self._address(code_name) and load(name).same_code(self._chain.code(runs)):
+                    self._record(code_name, entry_of(code_name, runs, name))
+
     def _verify_implementations(self) -> None:
         """Each proxy runs code that we know, or code that the board has put there since."""
         if self._dry:
             return
         for name, _ in self._proxies:
-            runs = to_checksum_address(
-                self._chain.slot(self._address(name), IMPLEMENTATION_SLOT).to_bytes(32, "big")[12:]
-            )
+            runs = self._runs(name)
             if runs != self._address(f"{name}.implementation"):
-                if not load(name).same_code(self._chain.code(runs)):
-                    raise DeployFailed(f"{name} runs {runs}, whose code is not that of the artifact {name}")
-                self._registry.put(f"{name}.implementation", Entry(runs, name))
+                raise DeployFailed(f"{name} runs {runs}, whose code is not that of the artifact {name}")
+
+    def _runs(self, name: str) -> str:
+        """What a proxy runs."""
+        return runs_of(self._chain, self._address(name))
 
     # --- setting up
 
@@ -344,6 +354,19 @@ class _Deployment:
 
 def _all_done(steps: Sequence[Step]) -> bool:
     return all(each.done() for each in steps)
+
+
+def entry_of(name: str, address: str, artifact: str) -> Entry:
+    """What the registry keeps of a contract: of code behind a proxy also how its state lies."""
+    if not name.endswith(".implementation"):
+        return Entry(address, artifact)
+    namespaces = load(artifact).storage_layout["namespaces"]
+    return Entry(address, artifact, {each: list(members) for each, members in namespaces.items()})
+
+
+def runs_of(chain: Chain, proxy: str) -> str:
+    """The code that a proxy runs."""
+    return to_checksum_address(chain.slot(proxy, IMPLEMENTATION_SLOT).to_bytes(32, "big")[12:])
 
 
 def creation(artifact: Artifact, arguments: tuple[Any, ...]) -> bytes:

@@ -19,6 +19,8 @@ class Entry:
     address: str
     artifact: str
     """What its code is: for a proxy, ERC1967Proxy."""
+    layout: dict[str, list[str]] | None = None
+    """Of code behind a proxy: namespace -> members, against which its next version is compared."""
 
 
 @dataclass(slots=True)

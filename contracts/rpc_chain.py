@@ -20,6 +20,10 @@ POLL_S: Final = 0.25
 GWEI: Final = 10**9
 GAS_MARGIN: Final = 1.2
 """On top of an estimate: an earlier transaction of the same stage may make a later one dearer."""
+LATEST: Final = "latest"
+NEXT: Final = "pending"
+"""The state of the latest block at the time of the one to come."""
+NOBODY: Final = "0x" + "00" * 20
 GAS_UNESTIMATED: Final = 1_000_000
 """For a transaction that cannot succeed before an earlier one of the same stage."""
 
@@ -29,13 +33,14 @@ Found = TypeVar("Found")
 class RpcChain:
     """Implements contracts.deploy.Chain."""
 
-    def __init__(self, url: str, private_key: str) -> None:
+    def __init__(self, url: str, private_key: str | None = None) -> None:
+        """Without a key: who only looks."""
         address = urlsplit(url)
         if address.hostname is None or address.scheme != "http":
             raise DeployFailed(f"{url} is no http:// URL")
         self._url = url
         self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_S)
-        self._account: LocalAccount = Account.from_key(private_key)
+        self._account: LocalAccount | None = None if private_key is None else Account.from_key(private_key)
         self._chain_id = int(self._ask("eth_chainId"), 16)
 
     def close(self) -> None:
@@ -45,7 +50,7 @@ class RpcChain:
     @property
     def sender(self) -> str:
         """The deployer."""
-        return str(self._account.address)
+        return str(self._account.address) if self._account else NOBODY
 
     @property
     def identity(self) -> str:
@@ -69,13 +74,31 @@ class RpcChain:
         """A storage slot."""
         return int(self._ask("eth_getStorageAt", address, hex(number), "latest"), 16)
 
-    def call(self, to: str | None, data: bytes) -> bytes | None:
+    def call(self, to: str | None, data: bytes, block: str = LATEST) -> bytes | None:
         """eth_call by the deployer; None when it reverts or cannot run."""
-        reply = self._exchange("eth_call", self._message(to, data), "latest")
+        reply = self._exchange("eth_call", self._message(to, data), block)
         return bytes.fromhex(reply["result"][2:]) if "result" in reply else None
+
+    def refusal(self, to: str, data: bytes) -> bytes | None:
+        """What a call would be refused with in the next block; None when it would go through."""
+        reply = self._exchange("eth_call", self._message(to, data), NEXT)
+        said = reply.get("error", {}).get("data")
+        return None if "result" in reply else bytes.fromhex(str(said)[2:]) if said else b""
+
+    def logs(self, address: str, topics: Sequence[str]) -> list[dict[str, Any]]:
+        """A contract's events since the beginning, by their first topics."""
+        asked = {"address": address, "topics": list(topics), "fromBlock": "0x0", "toBlock": "latest"}
+        found: list[dict[str, Any]] = self._ask("eth_getLogs", asked)
+        return found
 
     def send(self, transactions: Sequence[tuple[str | None, bytes]]) -> None:
         """Send them in order and wait until all have succeeded; DeployFailed when one does not."""
+        self.receipts(transactions)
+
+    def receipts(self, transactions: Sequence[tuple[str | None, bytes]]) -> list[dict[str, Any]]:
+        """The same, and what became of each."""
+        if self._account is None:
+            raise DeployFailed("a key is needed to send transactions")
         nonce = int(self._pending(), 16)
         head = self._ask("eth_getBlockByNumber", "latest", False)
         tip = max(int(self._ask("eth_maxPriorityFeePerGas"), 16), GWEI)
@@ -93,10 +116,13 @@ class RpcChain:
                 fields["to"] = bytes.fromhex(to[2:])
             signed = self._account.sign_transaction(fields)
             hashes.append(self._ask("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
+        found = []
         for digest in hashes:
             receipt = self._wait(partial(self._ask, "eth_getTransactionReceipt", digest), digest)
             if receipt["status"] != "0x1":
                 raise DeployFailed(f"transaction {digest} failed in block {int(receipt['blockNumber'], 16)}")
+            found.append(receipt)
+        return found
 
     def _gas(self, to: str | None, data: bytes, most: int) -> int:
         reply = self._exchange("eth_estimateGas", self._message(to, data))

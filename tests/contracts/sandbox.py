@@ -49,10 +49,11 @@ EXECUTOR = FastExecutor(PyEvmExecutor())
 class Reverted(Exception):
     """A call or transaction failed: the error's name and arguments (Error, Panic: `reason`)."""
 
-    def __init__(self, name: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, name: str, arguments: dict[str, Any], output: bytes = b"") -> None:
         super().__init__(f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
         self.name = name
         self.arguments = arguments
+        self.output = output
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Done:
     """What the function returned, decoded."""
     events: tuple[Event, ...]
     """Of every contract that the sandbox knows, in order."""
+    logs: tuple[Log, ...] = ()
+    """All of them, as they stand in the receipt."""
 
     def named(self, name: str) -> list[dict[str, Any]]:
         """Arguments of the events of one kind."""
@@ -305,7 +308,9 @@ class Sandbox:
         self.number += 1
         self.now += BLOCK_S
         events = tuple(event for log in receipt.logs if (event := self._event(log)))
-        return Done(receipt.cumulative_gas_used, decoded(entry, output) if entry else None, events)
+        return Done(
+            receipt.cumulative_gas_used, decoded(entry, output) if entry else None, events, receipt.logs
+        )
 
     @contextmanager
     def refusing(self, name: str, /, **arguments: Any) -> Iterator[None]:
@@ -361,12 +366,13 @@ class Sandbox:
     def _reverted(self, error: str, output: bytes) -> Reverted:
         reason = revert_reason(output)
         if reason is not None or not output:
-            return Reverted("Error" if reason else error, {"reason": reason})
+            return Reverted("Error" if reason else error, {"reason": reason}, output)
         for contract in self.contracts:
             refused = decode_error(contract.abi, output)
             if refused.name != "Unknown":
-                return Reverted(refused.name, {k: checksummed(v) for k, v in refused.arguments.items()})
-        return Reverted("Unknown", {"data": output})
+                arguments = {k: checksummed(v) for k, v in refused.arguments.items()}
+                return Reverted(refused.name, arguments, output)
+        return Reverted("Unknown", {"data": output}, output)
 
 
 # --- values
