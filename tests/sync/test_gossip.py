@@ -260,6 +260,17 @@ async def test_a_wrong_total_difficulty_costs_score_and_the_block_is_taken(nurse
     assert node.ends["peer"].reasons == ["a wrong total difficulty"]
 
 
+async def test_the_total_difficulty_before_the_block_is_announced_by_some_and_costs_nothing(
+    nursery, autojump_clock
+) -> None:
+    node = await Node("us", nursery, BASE).start()
+    branch = BASE.fork(20).grow(1)
+    peer = await scripted(node)
+    peer.send(NewBlock(branch.head, branch.total_difficulty - branch.head.header.difficulty))
+    await until(lambda: node.chain.head == branch.head.header, within_s=1)
+    assert node.ends["peer"].reasons == []
+
+
 async def test_a_block_of_the_near_future_waits_for_its_time(nursery, autojump_clock) -> None:
     node = await Node("us", nursery, BASE).start()
     now = [NOW_S]
