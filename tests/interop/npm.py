@@ -15,18 +15,19 @@ INSTALL_TIMEOUT_S: Final = 300
 
 
 @cache
-def npm_install(*packages: str) -> Path:
+def npm_install(*packages: str, compiled: str | None = None) -> Path:
     """Folder whose node_modules holds these packages ("name@version"); skips where they cannot be had.
 
-    Install scripts do not run.
+    Install scripts do not run, but for that of `compiled`, a package with a native part and no binary of it:
+    a C++ compiler and Node.js's own headers must be there.
     """
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(" ".join((*packages, compiled or "")).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"phoenix-npm-{os.getuid()}" / digest
     if not folder.is_dir():
-        _install(npm, packages, folder)
+        _install(npm, packages, compiled, folder)
     return folder
 
 
@@ -38,24 +39,25 @@ def node() -> str:
     return found
 
 
-def _install(npm: str, packages: tuple[str, ...], folder: Path) -> None:
+def _install(npm: str, packages: tuple[str, ...], compiled: str | None, folder: Path) -> None:
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     # Test processes may race here: each installs aside, and the first rename wins.
     aside = Path(tempfile.mkdtemp(dir=folder.parent))
-    command = [
-        npm,
-        "install",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--prefix",
-        str(aside),
-        *packages,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
-    if done.returncode != 0:
-        shutil.rmtree(aside)
-        pytest.skip(f"npm cannot install {' '.join(packages)}: {done.stderr.strip().splitlines()[-1:]}")
+    quietly = ["--no-audit", "--no-fund", "--prefix", str(aside)]
+    commands = [[npm, "install", "--ignore-scripts", *quietly, *packages]]
+    if compiled is not None:
+        commands.append([npm, "rebuild", *quietly, compiled])
+    # Headers of the Node.js that is here: otherwise node-gyp would look for some on the internet.
+    headers = Path(node()).resolve().parents[1]
+    environment = {**os.environ, "npm_config_nodedir": str(headers)}
+    for command in commands:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
+        )
+        if done.returncode != 0:
+            shutil.rmtree(aside)
+            last = done.stderr.strip().splitlines()[-1:]
+            pytest.skip(f"npm cannot {command[1]} {compiled or ' '.join(packages)}: {last}")
     try:
         aside.rename(folder)
     except OSError:
