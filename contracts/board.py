@@ -12,7 +12,8 @@ from eth_utils.address import to_checksum_address
 
 from contracts.artifacts import load
 from contracts.binding import decode_error, kinds_of
-from contracts.deploy import Chain, DeployFailed, calldata, created_address, function_of, runs_of
+from contracts.calls import calldata, created_address, function_of
+from contracts.deploy import Chain, DeployFailed, runs_of
 from contracts.proposals import (
     IMPLEMENTATION,
     Action,

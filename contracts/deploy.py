@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol, TypeAlias
 from eth_abi import abi as codec
 from eth_utils.address import to_checksum_address
 
-from contracts.artifacts import Artifact, load
+from contracts.artifacts import load
 from contracts.binding import kinds_of
-from contracts.generate import signature
+from contracts.calls import calldata, created_address, creation, function_of, selector_of
 from contracts.registry import Entry, Registry
 from contracts.suite import (
     ACCOUNT_INGRESS,
@@ -29,7 +29,6 @@ from contracts.suite import (
     name_id,
     proxies,
 )
-from node.primitives import rlp
 from node.primitives.crypto import keccak256
 
 Say: TypeAlias = Callable[[str], None]
@@ -367,33 +366,6 @@ def entry_of(name: str, address: str, artifact: str) -> Entry:
 def runs_of(chain: Chain, proxy: str) -> str:
     """The code that a proxy runs."""
     return to_checksum_address(chain.slot(proxy, IMPLEMENTATION_SLOT).to_bytes(32, "big")[12:])
-
-
-def creation(artifact: Artifact, arguments: tuple[Any, ...]) -> bytes:
-    """Init code with its constructor's arguments."""
-    constructor = next((each for each in artifact.abi if each["type"] == "constructor"), None)
-    return artifact.bytecode + (codec.encode(kinds_of(constructor), arguments) if constructor else b"")
-
-
-def function_of(contract: str, name: str) -> dict[str, Any]:
-    """The ABI entry of a function that is not overloaded."""
-    (entry,) = [each for each in load(contract).abi if each["type"] == "function" and each["name"] == name]
-    return entry
-
-
-def selector_of(contract: str, name: str) -> bytes:
-    """The first four bytes of its calldata."""
-    return keccak256(signature(function_of(contract, name)).encode())[:4]
-
-
-def calldata(contract: str, name: str, *arguments: Any) -> bytes:
-    """A call, encoded."""
-    return selector_of(contract, name) + codec.encode(kinds_of(function_of(contract, name)), arguments)
-
-
-def created_address(sender: str, nonce: int) -> str:
-    """Where a sender's transaction with this nonce creates its contract."""
-    return to_checksum_address(keccak256(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:])
 
 
 def is_address(value: object) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 
 from contracts.artifacts import load
-from contracts.deploy import IMPLEMENTATION_SLOT, function_of
+from contracts.calls import function_of
+from contracts.deploy import IMPLEMENTATION_SLOT
 from contracts.suite import CALLERS, Role, proxies
 from tests.contracts.sandbox import Sandbox, canonical
 from tests.contracts.suite import DAY, GUARDIAN, OUTSIDER, Suite, charter_of

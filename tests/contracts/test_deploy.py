@@ -195,7 +195,7 @@ def _entries(suite: Suite) -> list[tuple[str, object]]:
 
 
 def _zeros(suite: Suite, contract: str, function: str) -> list[object]:
-    from contracts.deploy import function_of
+    from contracts.calls import function_of
 
     def zero(entry: dict[str, object]) -> object:
         kind = str(entry["type"])

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.artifacts import load
-from contracts.deploy import selector_of
+from contracts.calls import selector_of
 from contracts.suite import ACCOUNT_INGRESS, NODE_INGRESS
 from node.primitives.crypto import keccak256
 from tests.contracts.sandbox import Sandbox

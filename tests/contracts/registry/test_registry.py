@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.deploy import calldata
+from contracts.calls import calldata
 from tests.contracts.suite import GUARDIAN, REGISTRAR, Suite
 
 KE, NAIROBI, LAGOS = b"KE".ljust(32, b"\0"), b"nairobi".ljust(32, b"\0"), b"lagos".ljust(32, b"\0")
