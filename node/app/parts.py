@@ -11,12 +11,14 @@ import trio
 from consensus.clique.rules import CliqueRules
 from node.app.archive import open_archive
 from node.app.auditing import open_audit
+from node.app.keys import refuse_exposed_secrets, refuse_lost_guard
 from node.app.replica import Replica, open_replica
 from node.archive.writer import ArchiveWriter
 from node.audit.log import AuditLog
 from node.audit.trail import NoTrail
 from node.chain.genesis_json import load_genesis
 from node.chain.opening import Chain, open_chain
+from node.chain.reader import ChainReader
 from node.config import data_dir
 from node.config.settings import Settings, StorageSettings
 from node.execution.evm.executor import FastExecutor
@@ -74,6 +76,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     audit = await open_audit(settings, closing)
     signing_key = None
     if settings.role == "validator":
+        refuse_exposed_secrets(settings)
         closing.enter_context(held_exclusively(settings.signing))
         # It may ask the operator for a password, so it comes before all that is slow.
         signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
@@ -94,7 +97,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         executor=executor,
         pool=pool,
         journal=journal,
-        signer=await _guarded(signing_key, spec.chain_id, settings, closing),
+        signer=await _guarded(signing_key, chain.reader, settings, closing),
         auditor=_auditor(settings, chain, executor),
         metrics=Metrics(program_version(), settings.role),
         replica=await open_replica(settings, chain, executor, closing),
@@ -145,13 +148,14 @@ def _open_chain(
 
 
 async def _guarded(
-    key: DigestSigner | None, chain_id: int, settings: Settings, closing: AsyncExitStack
+    key: DigestSigner | None, reader: ChainReader, settings: Settings, closing: AsyncExitStack
 ) -> GuardedSigner | None:
     if key is None:
         return None
+    refuse_lost_guard(settings.data_dir, reader, key.address)
     # A database of its own: who syncs the chain anew must not forget what the key has signed.
     guard = await _open_database(data_dir.guard_path(settings.data_dir), settings.storage, closing)
-    return GuardedSigner(key, guard, chain_id, settings.signing.guard_rule)
+    return GuardedSigner(key, guard, reader.spec.chain_id, settings.signing.guard_rule)
 
 
 def _executor(settings: Settings) -> Executor:

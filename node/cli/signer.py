@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from node.cli import guard_life
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ EXAMPLES: Final = """\
   phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
   phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
   phoenix signer guard unlock --data-dir data/ --nothing-was-signed-since
+  phoenix signer guard new    --data-dir data/ --the-key-never-signed         audited, like
+  phoenix signer guard delete --data-dir data/ --the-keys-will-sign-no-more   (it is put aside)
 
 The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two processes that
 sign with one key contradict each other sooner or later.
@@ -55,6 +59,7 @@ def add_to(commands: Commands) -> None:
     add_json_flag(imported)
     imported.set_defaults(run=import_document)
 
+    guard_life.add_to(actions, EXAMPLES)
     unlocked = add_command(actions, "unlock", "Let an imported guard sign at once.", EXAMPLES)
     unlocked.add_argument("--data-dir", type=Path, required=True)
     unlocked.add_argument(
@@ -83,6 +88,7 @@ def serve(args: argparse.Namespace) -> None:
     """Open the keys and answer until SIGTERM or SIGINT."""
     import trio
 
+    from node.config.data_dir import guard_path
     from node.observability import logs
     from node.signing.exclusive import held_exclusively
     from node.signing.service_settings import load_service_settings
@@ -90,6 +96,8 @@ def serve(args: argparse.Namespace) -> None:
     settings = load_service_settings(args.config)
     logs.configure("info", args.log_format)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not guard_path(settings.data_dir).is_dir():
+        log.warning("a new guard: right for keys that never signed; import what they signed otherwise")
     with ExitStack() as closing:
         kv = closing.enter_context(_guard_of(settings.data_dir))
         for key in settings.keys:
@@ -100,15 +108,24 @@ def serve(args: argparse.Namespace) -> None:
 async def _serve_until_signal(settings: "ServiceSettings", kv: "KeyValue") -> None:
     import trio
 
-    from node.signing.service_listener import hold_keys
+    from node.primitives.errors import ConfigError
+    from node.signing.service_listener import hold_keys, load_tls, tls_of
     from node.signing.service_listener import serve as serve_clients
 
     service = await trio.to_thread.run_sync(hold_keys, settings, kv)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            port = await nursery.start(serve_clients, settings, service)
+            tls = tls_of(settings)
+            port = await nursery.start(partial(serve_clients, settings, service, tls=tls))
             log.info("signer is running", extra={"host": settings.host, "port": port})
-            await anext(signals)
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    break
+                try:
+                    load_tls(tls, settings)
+                    log.info("the TLS files were read again")
+                except ConfigError as error:
+                    log.error("the TLS files were not read again, the former stay: %s", error)
             nursery.cancel_scope.cancel()
 
 

@@ -47,6 +47,11 @@ def examine(settings: Settings, unix_time: float) -> list[Finding]:
     return found
 
 
+def exposed(settings: Settings) -> list[Finding]:
+    """Secrets that others can read or change: with these a node does not start."""
+    return [finding for path in _secret_files(settings) for finding in _mode(path)]
+
+
 def _secret_files(settings: Settings) -> Iterator[Path]:
     signing = settings.signing
     node_key = settings.node_key or node_key_path(settings.data_dir)
@@ -62,10 +67,14 @@ def _secret_files(settings: Settings) -> Iterator[Path]:
             yield path
 
 
-def _permissions(path: Path) -> Iterator[Finding]:
+def _mode(path: Path) -> Iterator[Finding]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         yield Finding(str(path), f"mode is {mode:04o}: others can read or change it; chmod 0600 it")
+
+
+def _permissions(path: Path) -> Iterator[Finding]:
+    yield from _mode(path)
     folder = stat.S_IMODE(path.parent.stat().st_mode)
     if folder & 0o022 and not folder & stat.S_ISVTX:
         yield Finding(

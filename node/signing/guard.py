@@ -194,6 +194,7 @@ class GuardedSigner:
         self._chain_id = chain_id
         self._guard = Guard(kv, key.address, chain_id)
         self._rule: GuardRule = rule
+        self._unix_time = unix_time
         if self._guard.adopt_rule(rule, int(unix_time())):
             log.warning(
                 "the operator changed the rule of the signing guard",
@@ -211,6 +212,10 @@ class GuardedSigner:
     def identity(self) -> bytes:
         """What tells this guard from every other."""
         return self._guard.identity()
+
+    def in_use_since(self) -> int:
+        """Unix time at which the key came to this guard, first asked for at the node's start."""
+        return self._guard.in_use_since(int(self._unix_time()))
 
     def last(self, kind: str) -> SignRecord | None:
         """What was signed last: after a restart, a record above the head is a block to finish."""

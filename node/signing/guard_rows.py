@@ -10,6 +10,7 @@ from node.primitives.ids import Address, Hash32
 from node.storage.kv import Batch, KeyValue
 from node.storage.schema import (
     GUARD_IDENTITY_KEY,
+    sign_first_key,
     sign_intent_key,
     sign_lock_key,
     sign_record_key,
@@ -93,6 +94,15 @@ class Guard:
             found = secrets.token_bytes(IDENTITY_BYTES)
             self._write(GUARD_IDENTITY_KEY, found)
         return found
+
+    def in_use_since(self, unix_time: int) -> int:
+        """When the key came to this guard; now, and from now on, if nobody asked before."""
+        key = sign_first_key(self._address, self._chain_id)
+        found = self._kv.get(key)
+        if found is not None:
+            return int.from_bytes(found, "big")
+        self._write(key, unix_time.to_bytes(8, "big"))
+        return unix_time
 
     def last(self, kind: str) -> SignRecord | None:
         """What was signed last; StorageError when the row cannot be read as one."""

@@ -14,6 +14,7 @@ import trio
 
 from node.primitives.errors import ConfigError
 from node.signing.guard import GuardedSigner
+from node.signing.keystore import read_secret_file
 from node.signing.lease import KeyLease
 from node.signing.opening import open_own_key
 from node.signing.remote import HOLDER_HEADER
@@ -46,10 +47,11 @@ async def serve(
     settings: ServiceSettings,
     service: SigningService,
     *,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until cancelled; started with the port. ConfigError for TLS files that do not fit."""
-    context = _tls(settings)
+    context = tls or tls_of(settings)
     places = trio.CapacityLimiter(CONNECTIONS_MAX)
     listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
     handler = partial(_serve_connection, context, settings.clients, service, places)
@@ -57,16 +59,26 @@ async def serve(
     await trio.serve_listeners(handler, listeners)
 
 
-def _tls(settings: ServiceSettings) -> ssl.SSLContext:
+def tls_of(settings: ServiceSettings) -> ssl.SSLContext:
+    """Mutual TLS 1.3 with the files of the settings; ConfigError when they do not fit, or others can read
+    the key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
+    load_tls(context, settings)
+    return context
+
+
+def load_tls(context: ssl.SSLContext, settings: ServiceSettings) -> None:
+    """Read the files again: connections from now on use them. ConfigError: those before stay in use."""
+    read_secret_file(settings.tls_key)
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        # Tried on one that nobody uses: a pair that does not fit leaves a context without any.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key)
         context.load_verify_locations(settings.tls_ca)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except OSError as error:
         raise ConfigError([f"the TLS files of the signer do not fit: {error}"]) from error
-    return context
 
 
 async def _serve_connection(

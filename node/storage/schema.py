@@ -31,6 +31,7 @@ Consensus and signing
   L  address20 chain_id8                 -> up to where a restored guard signs nothing
   i  address20 chain_id8 kind            -> what a key elsewhere was asked, until its answer is seen
   l  address20 chain_id8                 -> who held the lease of a key last
+  f  address20 chain_id8                 -> Unix time at which the guard first had the key
 Single rows
   m  name                                -> head, genesis, rules, base, oldest, version, synced, guard
 
@@ -196,3 +197,8 @@ EVIDENCE_PREFIX: Final = b"E"
 def evidence_key(signer: Address, number: BlockNumber) -> bytes:
     """E: the proof that a signer sealed twice at a height."""
     return EVIDENCE_PREFIX + signer + number.to_bytes(NUMBER_BYTES, "big")
+
+
+def sign_first_key(address: Address, chain_id: int) -> bytes:
+    """f: when a key came to this guard."""
+    return b"f" + address + chain_id.to_bytes(8, "big")

@@ -21,8 +21,7 @@ from node.signing.lease_watch import lease_watch
 from node.signing.signer import LeasedElsewhere
 from node.storage.memory import MemoryKV
 from tests.interop.ports import free_port
-from tests.signing.authority import Authority
-from tests.signing.racer import KEY, settings_for
+from tests.signing.racer import KEY, serving, settings_for
 from tests.signing.test_serve_command import started
 from tests.signing.test_service import World, request, running
 
@@ -117,23 +116,6 @@ async def until(holds: Callable[[], bool]) -> None:
     with trio.fail_after(30):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.01)
-
-
-def serving(folder: Path, port: int, lease_s: float) -> Path:
-    authority = Authority(folder)
-    authority.member("signer")
-    alice = authority.member("alice")
-    (folder / "password").write_text("pw")
-    (folder / "password").chmod(0o600)
-    keystore = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4)
-    config = folder / "signer.toml"
-    config.write_text(
-        f'port = {port}\ndata_dir = "data"\nlease_s = {lease_s}\ntls_certificate = "signer.pem"\n'
-        f'tls_key = "signer.key"\ntls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
-        f'[[keys]]\nchain_id = 1337\nclients = ["alice"]\nkeystore = "keys/{keystore.path.name}"\n'
-        'password_file = "password"\n'
-    )
-    return config
 
 
 def test_of_two_processes_that_race_one_signs_and_the_other_goes_on_when_it_dies(tmp_path: Path) -> None:

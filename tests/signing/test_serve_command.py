@@ -1,6 +1,8 @@
 """`phoenix signer serve` as its own process, and two of them racing for one guard."""
 
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ from node.primitives.crypto import PrivateKey, recover_address
 from node.primitives.ids import hex_of
 from node.signing.keystore import store_key
 from node.signing.remote import open_remote
+from node.signing.remote_http import TlsFiles
 from node.signing.signer import SigningRequest
 from tests.interop.ports import free_port
 from tests.signing.authority import Authority
+from tests.signing.racer import serving, settings_for
 from tests.signing.test_service import request
 
 KEY = PrivateKey(b"\x11" * 32)
@@ -71,3 +75,41 @@ def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_pat
     assert "signed" in text
     assert KEY.secret_bytes().hex() not in text
     assert "alice" in text
+
+
+def test_its_certificate_is_changed_without_a_restart_and_one_that_does_not_fit_is_not_taken(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    config = serving(tmp_path, port, lease_s=1.0)
+    settings = settings_for(tmp_path, port)
+    with started(config) as process:
+        assert process.stdout is not None
+        until(process, "signer is running")
+        first = TlsFiles(settings.remote_certificate, settings.remote_key, settings.remote_ca).load()  # type: ignore[arg-type]
+        before = certificate(port, first)
+        (tmp_path / "signer.pem").write_text("nothing")
+        process.send_signal(signal.SIGHUP)
+        until(process, "the former stay")
+        assert certificate(port, first) == before
+        # Another authority, another pair, another certificate for the client: all of it renewed.
+        authority = Authority(tmp_path)
+        authority.member("signer")
+        process.send_signal(signal.SIGHUP)
+        until(process, "were read again")
+        second = ssl.create_default_context(cafile=str(authority.path))
+        second.load_cert_chain(settings.remote_certificate, settings.remote_key)  # type: ignore[arg-type]
+        assert certificate(port, second) != before
+
+
+def until(process: "subprocess.Popen[str]", words: str) -> None:
+    assert process.stdout is not None
+    assert any(words in line for line in process.stdout)
+
+
+def certificate(port: int, context: ssl.SSLContext) -> bytes | None:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as stream,
+    ):
+        return stream.getpeercert(binary_form=True)
