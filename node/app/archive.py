@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from node.app.network import load_identity
+from node.app.identity import load_identity
 from node.archive.anchor import Anchors
 from node.archive.blocks import History
 from node.archive.errors import ArchiveFailed

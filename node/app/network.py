@@ -1,20 +1,16 @@
 """The peer-to-peer half of the composition root: who we are, whom we let in, and what is said of them."""
 
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Collection
 
 from node.app.permits import Permits
 from node.audit.records import Kind
 from node.audit.trail import AuditTrail
 from node.chain.reader import ChainReader
-from node.config.data_dir import node_key_path
 from node.config.settings import Settings
 from node.observability.build import client_version
 from node.observability.metrics import Metrics
 from node.primitives.crypto import PrivateKey
-from node.primitives.errors import ConfigError
-from node.signing.keystore import read_secret_file, write_secret_file
 from p2p.enode import parse_enode
 from p2p.eth.status import Status, check_fork_id, fork_id
 from p2p.evidence import EVIDENCE
@@ -124,20 +120,6 @@ class Network:
 
 def _actor(info: PeerInfo) -> str:
     return f"peer:{info.id[:16].hex()}@{info.remote}"
-
-
-def load_identity(settings: Settings) -> PrivateKey:
-    """The node's key: read from its file, or made there at the first start. ConfigError when it is none."""
-    path = settings.node_key or node_key_path(settings.data_dir)
-    if not path.exists():
-        if settings.node_key is not None:
-            raise ConfigError([f"node_key: {path} does not exist"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_secret_file(path, secrets.token_bytes(32).hex().encode())
-    try:
-        return PrivateKey(bytes.fromhex(read_secret_file(path).decode().strip().removeprefix("0x")))
-    except ValueError as error:
-        raise ConfigError([f"node_key: {path} does not hold 32 bytes in hex: {error}"]) from error
 
 
 def _options(settings: Settings) -> P2POptions:

@@ -9,7 +9,8 @@ import trio
 from consensus.clique.engine import SIGN_KIND, CliqueEngine
 from node.app.anchoring import start_anchoring
 from node.app.evidence import open_evidence
-from node.app.network import Network, load_identity
+from node.app.identity import load_identity
+from node.app.network import Network
 from node.app.observe import count_blocks, observe
 from node.app.parts import Node
 from node.app.peering import Peering, TimelySigner
