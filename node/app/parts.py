@@ -114,9 +114,16 @@ def _open_pool(
     journal = Journal(data_dir.journal_path(settings.data_dir))
     closing.callback(journal.close)
     reader, head = chain.reader, chain.reader.head
-    permit = PoolPermits(chain, members).refusal
-    accounts = reader.state_at(head.hash)
-    pool = TransactionPool(settings.pool, reader.spec, head, accounts, journal=journal, permit=permit)
+    permits = PoolPermits(chain, members)
+    pool = TransactionPool(
+        settings.pool,
+        reader.spec,
+        head,
+        reader.state_at(head.hash),
+        journal=journal,
+        permit=permits.refusal,
+        organisation=permits.organisation,
+    )
     restored = pool.restore(journal.open())
     log.info("chain is open", extra={"head": head.ref, "chain_id": reader.spec.chain_id, "journal": restored})
     return pool, journal

@@ -20,6 +20,7 @@ from typing import Final
 
 from node.permissioning.contract import (
     MEMBER_OF,
+    ORGANISATION_OF,
     TRANSACTION_ALLOWED,
     Answer,
     ContractCaller,
@@ -33,12 +34,14 @@ from node.permissioning.contract import (
 from node.permissioning.policy import Decision, NotPermitted, Sending, sending_of
 from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
-from node.primitives.ids import ZERO_ADDRESS, hex_of
+from node.primitives.ids import ZERO_ADDRESS, Address, hex_of
 from node.primitives.state import StateView
 from node.primitives.transaction import Transaction
 
 REPAIR: Final = "repair"
 """The name under which an ingress holds who mends the rules."""
+LISTS: Final = "administration"
+"""The name under which it holds the lists of organisations."""
 SELECTOR_BYTES: Final = 4
 
 NOT_ON_CHAIN: Final = Decision(True, "none", "this chain has no rules for accounts")
@@ -75,6 +78,20 @@ class ChainAccountRules:
             reason = "a member of the board calls the board, whatever the rules say"
             return Decision(True, REPAIR, reason, parent.number)
         return Decision(False, *self._refusal(verdict, answer, sending), parent.number)
+
+    def organisation(self, head: Header, view: StateView, account: Address) -> bytes | None:
+        """The organisation that the lists behind the ingress name for an account; None where there is none.
+
+        For fair shares in pools; no block depends on it.
+        """
+        if self._spec is None:
+            return None
+        lists = registered(self._caller, head, view, self._spec.ingress, LISTS)
+        if lists is None:
+            return None
+        answer = self._caller.ask(head, view, lists, ORGANISATION_OF + word(account))
+        value = as_word(answer)
+        return value.to_bytes(32, "big") if value else None
 
     def _refusal(self, verdict: bool | None, answer: Answer, sending: Sending) -> tuple[str, str]:
         assert self._spec is not None

@@ -41,6 +41,8 @@ GET_CONTRACT_ADDRESS: Final = bytes.fromhex("0d2020dd")
 MEMBER_OF: Final = bytes.fromhex("3b4c9891")
 """memberOf(address): whose seat on the board a key speaks for."""
 
+ORGANISATION_OF: Final = bytes.fromhex("383bce6a")
+"""organisationOf(address): to whom an account belongs."""
 
 _Key = tuple[Fork, Address, bytes]
 

@@ -10,7 +10,7 @@ from node.permissioning.allowlist import AllowListFile
 from node.permissioning.policy import Decision, Sending, sending_of
 from node.primitives.block import Header
 from node.primitives.errors import RequestError
-from node.primitives.ids import Hash32
+from node.primitives.ids import Address, Hash32
 from node.primitives.state import StateView
 from node.primitives.transaction import Transaction
 
@@ -66,6 +66,18 @@ class PoolPermits:
             return Decision(False, "no-answer", f"the state cannot be read: {error}", head.number)
         by_chain = self._chain.account_rules.decide(head, view, sending)
         return by_file if by_chain.rule == "none" and by_file is not None else by_chain
+
+    def organisation(self, sender: Address) -> bytes | None:
+        """Whose share of pool and blocks an account has: by the file, then by the chain; None for its own."""
+        listed = None if self._file is None or self._file.current is None else self._file.current.accounts
+        if listed is not None and sender in listed:
+            return listed[sender].organisation.encode()
+        head = self._chain.reader.head
+        try:
+            view = self._chain.reader.state_at(head.hash)
+        except RequestError:
+            return None
+        return self._chain.account_rules.organisation(head, view, sender)
 
     def _by_file(self, sending: Sending) -> Decision | None:
         if self._file is None:

@@ -27,6 +27,8 @@ class PooledTransaction:
     """A client of this node sent it."""
     protected: bool
     """Local and within the bound up to which local transactions are never evicted."""
+    group: bytes
+    """Who shares one share of a block: the sender's organisation, or the sender where it has none."""
     free_replacements: int = 0
     """How often this nonce was replaced at price zero."""
 
@@ -42,11 +44,13 @@ class AccountQueue:
         "account",
         "address",
         "cost",
+        "group",
         "weight",
     )
 
-    def __init__(self, address: Address, account: Account | None) -> None:
+    def __init__(self, address: Address, account: Account | None, group: bytes | None = None) -> None:
         self.address = address
+        self.group = group or address
         self.account = account or EMPTY_ACCOUNT
         self.cost = 0
         """wei: the sum of all max costs."""

@@ -6,6 +6,7 @@ has never seen counts `STRANGER_SHARE` times: a flood of fresh accounts goes bef
 """
 
 import heapq
+from collections import Counter
 from typing import Final
 
 from node.primitives.ids import Address
@@ -48,3 +49,37 @@ class EvictionOrder:
                 return address
             heapq.heappop(self._heap)
         return None
+
+
+class SharedEviction:
+    """The same, organisations first: one that holds more than half of the pool gives way before all others.
+
+    An organisation can enter as many accounts as it likes, so shares of accounts alone would not bind it.
+    """
+
+    def __init__(self, transactions_max: int) -> None:
+        self._half = transactions_max // 2
+        self._all = EvictionOrder()
+        self._groups: dict[bytes, EvictionOrder] = {}
+        self._sizes: dict[bytes, dict[Address, int]] = {}
+        self._totals: Counter[bytes] = Counter()
+
+    def update(self, queue: AccountQueue) -> None:
+        """Take note of a queue that has changed, become empty, or protected."""
+        self._all.update(queue)
+        if queue.group == queue.address:
+            return
+        sizes = self._sizes.setdefault(queue.group, {})
+        self._groups.setdefault(queue.group, EvictionOrder()).update(queue)
+        self._totals[queue.group] += len(queue) - sizes.pop(queue.address, 0)
+        if len(queue):
+            sizes[queue.address] = len(queue)
+        elif not sizes:
+            del self._sizes[queue.group], self._groups[queue.group], self._totals[queue.group]
+
+    def worst(self) -> Address | None:
+        """Who loses its highest nonce next; None when every account is protected or there is none."""
+        for group, total in self._totals.most_common(1):
+            if total > self._half and (found := self._groups[group].worst()) is not None:
+                return found
+        return self._all.worst()

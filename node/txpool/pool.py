@@ -32,7 +32,7 @@ from node.txpool.admission import (
     is_free,
 )
 from node.txpool.announcements import Announcements
-from node.txpool.eviction import EvictionOrder
+from node.txpool.eviction import SharedEviction
 from node.txpool.journal import Journal
 from node.txpool.recent import Recent
 from node.txpool.selection import Selection
@@ -87,16 +87,18 @@ class TransactionPool:
         *,
         journal: Journal | None = None,
         permit: Callable[[Transaction], str | None] = lambda _: None,
+        organisation: Callable[[Address], bytes | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """An empty pool at `head`; `accounts` is the state after it. `journal`, if any, is open.
 
-        `permit` says why a transaction may not be sent, or None.
+        `permit` says why a transaction may not be sent, or None; `organisation` whose share a sender has.
         """
         self._settings = settings
         self._spec = spec
         self._journal = journal
         self._permit = permit
+        self._organisation = organisation
         self._clock = clock
         self._accounts_at_head = accounts
         self._rules = self._rules_after(head)
@@ -104,7 +106,7 @@ class TransactionPool:
         self._protected_max = int(settings.transactions_max * LOCAL_SHARE)
         self._by_hash: dict[Hash32, PooledTransaction] = {}
         self._queues: dict[Address, AccountQueue] = {}
-        self._eviction = EvictionOrder()
+        self._eviction = SharedEviction(settings.transactions_max)
         self._bytes = 0
         self._protected = 0
         self._sequence = 0
@@ -290,7 +292,7 @@ class TransactionPool:
         if (refusal := self._permit(tx)) is not None:
             raise PoolRejection(f"not permitted: {refusal}")
         times = 0 if old is None else self._check_replacement(old, tx, local)
-        return self._insert(queue, self._entry(tx, local, times), old)
+        return self._insert(queue, self._entry(tx, local, times, queue.group), old)
 
     def _queue_at_head(self, sender: Address) -> AccountQueue:
         """The sender's queue, or an empty one, with the account as it is now: money may have come in."""
@@ -299,7 +301,7 @@ class TransactionPool:
         if queue is not None and queue.account != (account or EMPTY_ACCOUNT):
             self._announcements.publish(self._settle(sender))
             queue = self._queues.get(sender)
-        return queue or AccountQueue(sender, account)
+        return queue or AccountQueue(sender, account, self._organisation(sender))
 
     def _check_replacement(self, old: PooledTransaction, new: Transaction, local: bool) -> int:
         """How often the nonce will have been replaced at price zero; PoolRejection when it may not be."""
@@ -322,7 +324,7 @@ class TransactionPool:
         self._displaced.add(old.tx.hash)
         return old.free_replacements + 1
 
-    def _entry(self, tx: Transaction, local: bool, free_replacements: int) -> PooledTransaction:
+    def _entry(self, tx: Transaction, local: bool, free_replacements: int, group: bytes) -> PooledTransaction:
         self._sequence += 1
         weight = -(-len(tx.encoded) // self._weight_bytes)
         return PooledTransaction(
@@ -334,6 +336,7 @@ class TransactionPool:
             weight=weight,
             local=local,
             protected=local and self._protected + weight <= self._protected_max,
+            group=group,
             free_replacements=free_replacements,
         )
 

@@ -1,6 +1,11 @@
-"""What a block takes, in which order: best tip first, then first come; each sender's nonces in order."""
+"""What a block takes, in which order: best tip first, then in turns, then first come; nonces in order.
+
+Among equal tips (where gas is free, all are) organisations take turns, and an account that belongs to none is
+one by itself: whoever sends ten thousand transactions, from one account or from a hundred, waits for himself.
+"""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from node.primitives.ids import Address
@@ -18,10 +23,11 @@ class Selection:
     def __init__(self, runs: Iterable[tuple[PooledTransaction, ...]], base_fee: int) -> None:
         """Take each sender's pending run, none empty; `base_fee` in wei per gas, 0 before London."""
         self._base_fee = base_fee
-        self._heap: list[tuple[int, int, int, tuple[PooledTransaction, ...]]] = []
+        self._heap: list[tuple[int, int, int, int, tuple[PooledTransaction, ...]]] = []
+        self._turns: Counter[bytes] = Counter()
         self._last: tuple[int, tuple[PooledTransaction, ...]] | None = None
         self._skipped: set[Address] = set()
-        for run in runs:
+        for run in sorted(runs, key=lambda run: run[0].sequence):
             self._offer(run, 0, heap_ordered=False)
         heapq.heapify(self._heap)
 
@@ -35,7 +41,7 @@ class Selection:
             if position + 1 < len(run) and run[0].sender not in self._skipped:
                 self._offer(run, position + 1)
         while self._heap:
-            _, _, position, run = heapq.heappop(self._heap)
+            *_, position, run = heapq.heappop(self._heap)
             if run[0].sender not in self._skipped:
                 self._last = position, run
                 return run[position].tx
@@ -50,7 +56,9 @@ class Selection:
         tip = entry.tx.effective_priority_fee(self._base_fee)
         if tip < 0:
             return  # cannot pay the base fee, and so nothing after it can go in
-        item = (-tip, entry.sequence, position, run)
+        turn = self._turns[entry.group]
+        self._turns[entry.group] = turn + 1
+        item = (-tip, turn, entry.sequence, position, run)
         if heap_ordered:
             heapq.heappush(self._heap, item)
         else:

@@ -164,3 +164,15 @@ def test_whatever_happens_the_bounds_and_the_books_hold(seed: int) -> None:
             assert nonces == sorted(set(nonces))
             assert [t.nonce for t in one.pending] == list(range(len(one.pending)))
             assert pool.pending_nonce(address) == len(one.pending)
+
+
+def test_an_organisation_with_more_than_half_of_the_pool_gives_way_however_many_accounts_it_has() -> None:
+    many = {key_of(n).address: b"many" for n in range(15)}
+    world = World(senders=60, settings={"transactions_max": 20}, organisation=many.get)
+    for key in world.keys[:15]:
+        fill(world, key, 1)
+    modest = world.keys[20]
+    fill(world, modest, 5)
+    assert fill(world, modest, 5, first=5) == [None] * 5, "by accounts alone it would be the largest"
+    assert len(world.pending(modest)) == 10
+    assert sum(len(world.pending(key)) for key in world.keys[:15]) == 10

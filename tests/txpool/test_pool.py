@@ -14,7 +14,7 @@ from node.txpool.admission import NeverValid, PoolRejection
 from node.txpool.journal import Journal
 from node.txpool.keeper import keep_pool
 from node.txpool.pool import AlreadyKnown, PoolStatus, SenderContent
-from tests.txpool.world import ETHER, GWEI, World, block, header, signed
+from tests.txpool.world import ETHER, GWEI, World, block, header, key_of, signed
 
 
 def changed(*added: Block, removed: tuple[Block, ...] = ()) -> HeadChanged:
@@ -284,6 +284,27 @@ def test_a_sender_with_nothing_but_a_gap_is_left_out(world: World) -> None:
     tx = signed(world.keys[1], 0)
     world.pool.add(tx, local=False)
     assert list(world.pool.select(0)) == [tx]
+
+
+def test_among_equal_tips_accounts_take_turns(world: World) -> None:
+    greedy, modest = world.keys[:2]
+    for nonce in range(5):
+        world.pool.add(signed(greedy, nonce), local=True)
+    world.pool.add(signed(modest, 0), local=True)
+    first = [(tx.sender, tx.nonce) for tx in world.pool.select(0)][:2]
+    assert first == [(greedy.address, 0), (modest.address, 0)]
+
+
+def test_an_organisation_has_one_turn_however_many_accounts_it_has() -> None:
+    many = {key_of(n).address: b"many" for n in range(8)}
+    world = World(senders=10, organisation=many.get)
+    for key in world.keys[:8]:
+        world.pool.add(signed(key, 0), local=True)
+    modest = next(key for key in world.keys if key.address not in many)
+    for nonce in range(3):
+        world.pool.add(signed(modest, nonce), local=True)
+    senders = [tx.sender == modest.address for tx in world.pool.select(0)]
+    assert senders[:6] == [False, True, False, True, False, True]
 
 
 def test_a_skipped_sender_gives_no_more(world: World) -> None:
