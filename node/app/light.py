@@ -7,22 +7,23 @@ short.
 import logging
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from consensus.clique.rules import CliqueRules
 from node.app.auditing import open_audit
+from node.app.light_observe import observe_light
 from node.app.rpc_service import RpcService
 from node.backends.light import light_backend, tell_moves
 from node.chain.events import ChainEvents
 from node.chain.genesis import genesis_block
 from node.chain.genesis_json import load_genesis
 from node.config import data_dir
-from node.config.settings import LightSettings, ObservabilitySettings, Settings
+from node.config.settings import LightSettings, Settings
 from node.execution.evm.executor import FastExecutor
 from node.light.catch_up import Follower
 from node.light.chain import HeaderChain
@@ -35,17 +36,12 @@ from node.light.trust import TrustFile
 from node.light.upstreams import Source, Upstreams
 from node.light.verifier import Trusted, state_at_epoch, verify_links
 from node.observability.build import program_version
-from node.observability.health import Health, head_age_check
-from node.observability.listener import serve_observability
-from node.observability.loop_delay import LoopDelay
+from node.observability.health import Check
 from node.observability.metrics import Metrics
 from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, Hash32
-
-STALLED_PERIODS: Final = 20
-STALLED_S_LEAST: Final = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +53,17 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
     audit = await open_audit(settings, closing)
     metrics = Metrics(program_version(), settings.role)
     events = ChainEvents()
-    delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(delay.run)
+        checks: Sequence[Check] = ()
         if settings.rpc.enabled:
             backend = light_backend(client, FastExecutor(None), events)
             rpc = RpcService(settings, backend, audit, metrics)
+            checks = rpc.checks
             await nursery.start(rpc.run)
         await nursery.start(client.run)
         nursery.start_soon(tell_moves, client, events)
         if settings.observability.metrics_port is not None:
-            await nursery.start(partial(_observe, client, metrics, settings.observability))
+            await nursery.start(observe_light, client, metrics, checks, settings.observability)
         log.info("node is running", extra={"node": settings.name, "role": "light", "head": client.head.ref})
         task_status.started()
 
@@ -167,40 +163,3 @@ def _trusted_epoch(rules: CliqueRules, spec: ChainSpec, wanted: Hash32, provider
     before = provider.headers(first, header.number - first)
     verify_links([*before, header])
     return Trusted(header, state_at_epoch(rules, before, header), 0)
-
-
-async def _observe(
-    client: LightClient,
-    metrics: Metrics,
-    settings: ObservabilitySettings,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    metrics.read_at_scrape("head_number", "Number of the head.", lambda: client.head.number)
-    metrics.read_at_scrape("head_timestamp", "Unix time of the head.", lambda: client.head.timestamp)
-    metrics.read_at_scrape(
-        "verified_number",
-        "Highest block below which every header is verified.",
-        lambda: client.chain.head.number,
-    )
-    metrics.read_at_scrape("upstreams", "Upstreams that are asked.", lambda: len(client.upstreams.live()))
-    metrics.read_at_scrape(
-        "upstream_lies", "Upstreams that were caught lying, and dropped.", lambda: len(client.upstreams.lies)
-    )
-    period_s = client.spec.engine.period_s
-    age_s_max = max(STALLED_S_LEAST, STALLED_PERIODS * period_s)
-
-    def upstreams_check() -> str | None:
-        if client.upstreams.live():
-            return None
-        return "every upstream has lied and was dropped; data_dir/light/evidence has what they said"
-
-    ready = [head_age_check(lambda: client.head.timestamp, time.time, age_s_max), upstreams_check]
-    assert settings.metrics_port is not None
-    await serve_observability(
-        settings.metrics_host,
-        settings.metrics_port,
-        metrics,
-        Health(ready=ready),
-        task_status=task_status,  # type: ignore[arg-type]
-    )

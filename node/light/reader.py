@@ -25,12 +25,13 @@ from node.light.reads import block_of, verify_receipts
 from node.light.upstreams import Upstreams
 from node.light.verifier import verify_links
 from node.light.view import ProvedState, ProvedView, Recent
-from node.primitives.block import Block, Header
+from node.primitives.block import Block, Body, Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ChainError, RequestError
 from node.primitives.ids import Address, BlockNumber, Hash32, hex_of
 from node.primitives.receipt import EMPTY_BLOOM, Receipt
 from node.primitives.transaction import Transaction
+from node.trie.nodes import EMPTY_ROOT
 
 BACKWARD_MAX: Final = 8_192
 """How far below the lowest known header one is proved by the chain of headers between."""
@@ -156,6 +157,8 @@ class ProvedChain:
         header = self.header(block_hash)
         if header is None:
             return None
+        if header.transactions_root == EMPTY_ROOT:
+            return Block(header, Body())
         block = self.upstreams.ask(
             f"the transactions of block {header.ref}",
             lambda provider: block_of(header, provider.transactions(header)),
@@ -171,6 +174,8 @@ class ProvedChain:
         header = self.header(block_hash)
         if header is None:
             return None
+        if header.receipts_root == EMPTY_ROOT:
+            return ()
 
         def claim(provider: Provider) -> tuple[Receipt, ...]:
             receipts = tuple(provider.receipts(header))
