@@ -8,12 +8,13 @@ from typing import Final, Protocol
 from node.execution.calls import CallFailed as ExecutionFailed
 from node.execution.calls import create_access_list, estimate_gas
 from node.execution.executor import BlockContext, Call, CallResult, Executor, Interrupted
-from node.execution.prestate import prestate, prestate_of_call
+from node.execution.prestate import PrestateWalk, prestate_of_call
 from node.execution.tracing import CallTracer, StructLogger
 from node.primitives.block import Block, Header
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, Hash32
 from node.primitives.state import StateView
+from node.primitives.transaction import Transaction
 from node.rpc.backend import AccessListOutcome, BlockOverride, CallFailed, CallPlace, TraceOptions
 from node.rpc.jsonrpc import Json, encode_value
 
@@ -88,36 +89,46 @@ class ExecutorBackend:
     def trace_transactions(
         self, block: Block, indexes: Sequence[int], options: TraceOptions, interrupted: Interrupted
     ) -> list[Json]:
-        """See the port. Each is traced after a silent run of those before it in the block."""
+        """See the port. Every transaction up to the last one runs once, in order; `indexes` ascend."""
         parent = self._reader.header(block.header.parent_hash)
         if parent is None:
             raise RequestError("genesis is not traceable")
-        view = self._reader.state_at(parent.hash)
-        context = self._reader.context_of(block.header)
+        trace = self._tracing(
+            self._reader.context_of(block.header), self._reader.state_at(parent.hash), options, interrupted
+        )
         results: list[Json] = []
-        bytes_left = options.bytes_max
+        bytes_left, done = options.bytes_max, 0
         for index in indexes:
-            before, tx = block.transactions[:index], block.transactions[index]
-            if options.tracer == PRESTATE:
-                found = prestate(
-                    self._executor,
-                    context,
-                    view,
-                    before,
-                    tx,
-                    diff=options.diff_mode,
-                    bytes_max=bytes_left,
-                    interrupted=interrupted,
-                )
-            else:
-                tracer = _tracer(options, bytes_left)
-                self._executor.trace_transaction(context, view, before, tx, tracer, interrupted)
-                found = tracer.result()
+            found = trace(block.transactions[done:index], block.transactions[index], bytes_left)
+            done = index + 1
             # As text it takes a tenth of the memory, and its size is known.
             result = encode_value(found)
             bytes_left = max(0, bytes_left - len(result))
             results.append(result)
         return results
+
+    def _tracing(
+        self, context: BlockContext, view: StateView, options: TraceOptions, interrupted: Interrupted
+    ) -> Callable[[Sequence[Transaction], Transaction, int], Json]:
+        """A function to be called for one transaction after the other, and with those skipped between."""
+        if options.tracer == PRESTATE:
+            walk = PrestateWalk(self._executor, context, view)
+
+            def look(skipped: Sequence[Transaction], tx: Transaction, bytes_max: int) -> Json:
+                walk.skip(skipped, interrupted)
+                return walk.look(tx, diff=options.diff_mode, bytes_max=bytes_max, interrupted=interrupted)
+
+            return look
+        session = self._executor.begin_traced(context, view)
+
+        def trace(skipped: Sequence[Transaction], tx: Transaction, bytes_max: int) -> Json:
+            for earlier in skipped:
+                session.apply(earlier, interrupted)
+            tracer = _tracer(options, bytes_max)
+            session.apply(tx, interrupted, tracer)
+            return tracer.result()
+
+        return trace
 
     def trace_call(
         self, place: CallPlace, call: Call, options: TraceOptions, interrupted: Interrupted

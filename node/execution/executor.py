@@ -192,6 +192,16 @@ class StepTracer(Protocol):
         ...
 
 
+class TracedSession(Protocol):
+    """A block whose transactions run in their order, with somebody looking on or not."""
+
+    def apply(
+        self, tx: Transaction, interrupted: Interrupted | None = None, tracer: StepTracer | None = None
+    ) -> Receipt:
+        """Execute one transaction; InvalidTransaction, ExecutionInterrupted leave the session as it was."""
+        ...
+
+
 class Executor(Protocol):
     """One implementation of the EVM and of what surrounds it."""
 
@@ -214,6 +224,10 @@ class Executor(Protocol):
         interrupted: Interrupted | None = None,
     ) -> CallResult:
         """Run a message and forget its effects; InvalidTransaction when it could not even start."""
+        ...
+
+    def begin_traced(self, context: BlockContext, parent: StateView) -> TracedSession:
+        """Start a block on top of `parent`, in which any transaction may be looked at."""
         ...
 
     def trace_transaction(

@@ -16,6 +16,7 @@ from node.execution.executor import (
     Executor,
     Interrupted,
     StepTracer,
+    TracedSession,
 )
 from node.primitives.ids import Address
 from node.primitives.receipt import Receipt
@@ -47,6 +48,10 @@ class OnDemandExecutor:
     ) -> CallResult:
         """Run a message and forget its effects; InvalidTransaction when it could not even start."""
         return self._executor().call(context, view, call, overrides, tracer, interrupted)
+
+    def begin_traced(self, context: BlockContext, parent: StateView) -> TracedSession:
+        """Start a block on top of `parent`, in which any transaction may be looked at."""
+        return self._executor().begin_traced(context, parent)
 
     def trace_transaction(
         self,

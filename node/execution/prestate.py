@@ -31,23 +31,51 @@ def prestate(
     bytes_max: int = TRACE_BYTES_MAX,
     interrupted: Interrupted | None = None,
 ) -> dict[str, Json]:
-    """Every account and slot that `tx` looked at, as they were before it; after the block's earlier ones.
+    """What `tx` found, after the block's earlier ones; see PrestateWalk.look."""
+    walk = PrestateWalk(executor, context, view)
+    walk.skip(before, interrupted)
+    return walk.look(tx, diff=diff, bytes_max=bytes_max, interrupted=interrupted)
 
-    With `diff`: {"pre": what it changed as it was, "post": what became of it}, changed fields only in "post".
-    TraceTooLarge when the answer would be longer than `bytes_max`.
-    """
-    if before:
-        session = executor.begin(context, view)
-        for earlier in before:
-            session.apply(earlier, interrupted)
-        view = _ChangedView(view, session.finish().changes)
-    seen = _NotingView(view)
-    session = executor.begin(context, seen)
-    session.apply(tx, interrupted)
-    changes = session.finish().changes
-    if diff:
-        return _difference(view, seen, changes, Budget(bytes_max))
-    return _found(seen, Budget(bytes_max))
+
+class PrestateWalk:
+    """Goes through a block's transactions in their order, once; looks at some of them."""
+
+    def __init__(self, executor: Executor, context: BlockContext, view: StateView) -> None:
+        """`view`: the state before the block."""
+        self._executor = executor
+        self._context = context
+        self._view = _GrowingView(view)
+
+    def skip(self, transactions: Sequence[Transaction], interrupted: Interrupted | None = None) -> None:
+        """Run the next transactions without looking."""
+        if not transactions:
+            return
+        session = self._executor.begin(self._context, self._view)
+        for tx in transactions:
+            session.apply(tx, interrupted)
+        self._view.add(session.finish().changes)
+
+    def look(
+        self,
+        tx: Transaction,
+        *,
+        diff: bool = False,
+        bytes_max: int = TRACE_BYTES_MAX,
+        interrupted: Interrupted | None = None,
+    ) -> dict[str, Json]:
+        """Every account and slot that the next transaction looked at, as they were before it.
+
+        With `diff`: {"pre": what it changed as it was, "post": what became of it}, changed fields only in
+        "post". TraceTooLarge when the answer would be longer than `bytes_max`.
+        """
+        seen = _NotingView(self._view)
+        session = self._executor.begin(self._context, seen)
+        session.apply(tx, interrupted)
+        changes = session.finish().changes
+        budget = Budget(bytes_max)
+        found = _difference(self._view, seen, changes, budget) if diff else _found(seen, budget)
+        self._view.add(changes)
+        return found
 
 
 def prestate_of_call(
@@ -87,6 +115,42 @@ class _ChangedView:
 
     def code(self, code_hash: Hash32) -> bytes:
         code = self._changes.codes.get(code_hash)
+        return self._view.code(code_hash) if code is None else code
+
+
+class _GrowingView:
+    """A view with more and more changes on top, as quick to read as with one."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self._accounts: dict[Address, Account | None] = {}
+        self._storage: dict[Address, dict[int, int]] = {}
+        self._wiped: set[Address] = set()
+        self._codes: dict[Hash32, bytes] = {}
+
+    def add(self, changes: StateChanges) -> None:
+        """What came after all that is here."""
+        self._accounts.update(changes.accounts)
+        self._codes.update(changes.codes)
+        for address in changes.wiped:
+            self._wiped.add(address)
+            self._storage.pop(address, None)
+        for address, slots in changes.storage.items():
+            self._storage.setdefault(address, {}).update(slots)
+
+    def account(self, address: Address) -> Account | None:
+        if address in self._accounts:
+            return self._accounts[address]
+        return self._view.account(address)
+
+    def storage(self, address: Address, slot: int) -> int:
+        value = self._storage.get(address, {}).get(slot)
+        if value is not None:
+            return value
+        return 0 if address in self._wiped else self._view.storage(address, slot)
+
+    def code(self, code_hash: Hash32) -> bytes:
+        code = self._codes.get(code_hash)
         return self._view.code(code_hash) if code is None else code
 
 

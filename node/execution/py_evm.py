@@ -94,6 +94,10 @@ class PyEvmExecutor:
             gas_refunded=execution.gas_refunded,
         )
 
+    def begin_traced(self, context: BlockContext, parent: StateView) -> "PyEvmSession":
+        """Start a block on top of `parent`, in which any transaction may be looked at."""
+        return self.begin(context, parent)
+
     def trace_transaction(
         self,
         context: BlockContext,

@@ -10,7 +10,7 @@ from node.execution.recursion import RECURSION_LIMIT
 from tests.execution.builders import context, signed, world
 
 LOOK = """
-import sys, node.app.run
+import sys, node.app.serve
 print(sys.getrecursionlimit(), sorted({"eth", "py_ecc.bls", "eth_account"} & set(sys.modules)))
 """
 

@@ -22,6 +22,7 @@ from node.execution.executor import (
     Executor,
     Interrupted,
     StepTracer,
+    TracedSession,
 )
 from node.execution.intrinsic import check_call
 from node.execution.overrides import OverriddenView
@@ -73,6 +74,10 @@ class FastExecutor:
             return result
         # Which opcode, how many items: the words of such an ending need the instruction itself.
         return self._reference.call(context, view, call, overrides, interrupted=interrupted)
+
+    def begin_traced(self, context: BlockContext, parent: StateView) -> TracedSession:
+        """Start a block on top of `parent`, in which any transaction may be looked at."""
+        return self._reference.begin_traced(context, parent)
 
     def trace_transaction(
         self,
