@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from node.cli import (
+    archive,
     audit,
     init,
     inspect,
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (
-        run, init, keys, token, signer, rpc_keys, audit, inspect, perm, light, prove, verify, version
+        run, init, keys, token, signer, rpc_keys, audit, archive, inspect, perm, light, prove, verify, version
     ):  # fmt: skip
         command.add_to(commands)
     return parser

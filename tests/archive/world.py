@@ -1,14 +1,27 @@
 """A small chain with every kind of transaction, and its files."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from node.archive.blocks import History, export_blocks
 from node.archive.files import ArchivedFile, ArchiveDirectory
+from node.chain.genesis_json import parse_genesis
+from node.config.settings import StorageSettings
 from node.primitives.crypto import PrivateKey, keccak256
 from node.storage.kv import KeyValue
 from node.storage.memory import MemoryKV
-from tests.chain.harness import ACCOUNTS, GWEI, KEYS, ChainMaker, make_spec, sign, transfer
+from tests.chain.harness import (
+    ACCOUNTS,
+    CHAIN_ID,
+    ETHER,
+    GENESIS_TIME,
+    GWEI,
+    KEYS,
+    PERIOD_S,
+    ChainMaker,
+    sign,
+    transfer,
+)
 
 OPERATOR: Final = PrivateKey(keccak256(b"archive operator"))
 BLOCKS_PER_FILE: Final = 16
@@ -16,13 +29,29 @@ BLOCKS_PER_FILE: Final = 16
 CONTRACT: Final = bytes.fromhex("6012600c60003960126000f3" + "60003560005560003560005260206000a000")
 
 
+def genesis_of(signers: int, epoch: int) -> dict[str, Any]:
+    """A genesis.json with the accounts of tests.chain.harness."""
+    listed = b"".join(key.address for key in KEYS[:signers])
+    return {
+        "config": {"chainId": CHAIN_ID, "clique": {"period": PERIOD_S, "epoch": epoch}},
+        "timestamp": GENESIS_TIME,
+        "extraData": (bytes(32) + listed + bytes(65)).hex(),
+        "gasLimit": 30_000_000,
+        "difficulty": 1,
+        "alloc": {account.address: {"balance": str(1000 * ETHER)} for account in ACCOUNTS},
+    }
+
+
 class World:
     """A chain of three signers, on a database of its own."""
 
-    def __init__(self, blocks: int = 40, *, signers: int = 3, epoch: int = 12) -> None:
-        self.kv: KeyValue = MemoryKV()
-        config = {"clique": {"period": 2, "epoch": epoch}}
-        self.maker = ChainMaker(make_spec(KEYS[:signers], **config), kv=self.kv)
+    def __init__(
+        self, blocks: int = 40, *, signers: int = 3, epoch: int = 12, kv: KeyValue | None = None
+    ) -> None:
+        self.kv = kv or MemoryKV()
+        self.genesis = genesis_of(signers, epoch)
+        whole = StorageSettings(history_blocks=0)
+        self.maker = ChainMaker(parse_genesis(self.genesis), kv=self.kv, settings=whole)
         self.spec = self.maker.spec
         self.reader = self.maker.reader
         self._nonces = [0] * len(ACCOUNTS)
