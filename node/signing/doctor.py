@@ -18,6 +18,7 @@ from node.signing.keystore import KEYSTORE_BYTES_MAX
 KEY_AGE_DAYS_MAX: Final = 365
 WORK_LEAST: Final = {"scrypt": 1 << 17, "pbkdf2": 262_144}
 """N and iterations below which a password is quickly guessed: half of what geth and eth-account write."""
+CERTIFICATE_DAYS_LEAST: Final = 30
 DAY_S: Final = 86_400.0
 BARE_KEY: Final = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
 
@@ -39,6 +40,9 @@ def examine(settings: Settings, unix_time: float) -> list[Finding]:
         found += _guard(settings)
     if settings.signing.backend == "keystore" and settings.signing.keystore is not None:
         found += _keystore(settings.signing.keystore, settings.signing.password_file, unix_time)
+    for certificate in (settings.signing.remote_certificate, settings.signing.remote_ca):
+        if settings.signing.backend == "remote" and certificate is not None:
+            found += _certificate(certificate, unix_time)
     url = settings.signing.remote_url
     if settings.signing.backend == "remote" and url is not None and url.startswith("http:"):
         found.append(
@@ -80,6 +84,25 @@ def _permissions(path: Path) -> Iterator[Finding]:
         yield Finding(
             str(path.parent), f"mode is {folder:04o}: others can replace what is in it; chmod go-w it"
         )
+
+
+def _certificate(path: Path, unix_time: float) -> Iterator[Finding]:
+    from cryptography.x509 import load_pem_x509_certificates
+
+    if not path.is_file():
+        return
+    try:
+        ends = min(each.not_valid_after_utc for each in load_pem_x509_certificates(path.read_bytes()))
+    except ValueError as error:
+        yield Finding(str(path), f"holds no certificate: {error}")
+        return
+    days = (ends.timestamp() - unix_time) / DAY_S
+    if days < 0:
+        yield Finding(
+            str(path), f"ran out {-days:.0f} days ago; the signer is not reached until it is renewed"
+        )
+    elif days < CERTIFICATE_DAYS_LEAST:
+        yield Finding(str(path), f"runs out in {days:.0f} days; renew it, no restart is needed")
 
 
 def _guard(settings: Settings) -> Iterator[Finding]:

@@ -53,6 +53,7 @@ from node.storage.kv import KeyValue
 DIGEST_OF: Final[Mapping[str, Callable[[Header], Hash32]]] = {"clique-header": seal_hash}
 """Kinds whose digest the guard makes itself: it then knows the height of what is
 signed, and need not believe it."""
+UNWATCHED: Final = frozenset({"transaction"})
 RECOVERY: Final = (
     '; if the network stands still and no other signer can be brought up, signing.guard_rule = "weight" lets '
     "this one go on (the recovery that node/signing/guard.py documents)"
@@ -225,6 +226,15 @@ class GuardedSigner:
         """65 bytes that are durable in the guard. SigningError: there will be none; StorageError: stop."""
         # Not abandoned on cancellation: a signature half recorded must not be left to a stray thread.
         return await trio.to_thread.run_sync(self._sign, request, limiter=self._one_at_a_time)
+
+    async def sign_unwatched(self, request: SigningRequest) -> bytes:
+        """For what may be signed as often as one likes and contradicts nothing: a transaction, whose nonce
+        the chain watches. SigningError for any kind that the guard watches."""
+        if request.kind not in UNWATCHED or request.chain_id != self._chain_id:
+            raise InconsistentRequest(f"{request.kind} of chain {request.chain_id} is not signed unwatched")
+        signature = await trio.to_thread.run_sync(self._key.sign_digest, request, limiter=self._one_at_a_time)
+        self._check_signature(request.digest, signature)
+        return signature
 
     def _sign(self, request: SigningRequest) -> bytes:
         _check_request(request, self._chain_id, self._rule)

@@ -4,11 +4,14 @@
     GET  /api/v1/eth1/publicKeys         public keys that this client may use
     POST /api/v1/eth1/sign/{key}         {"data": RLP of the header without seal} -> r s v, v 27 or 28
     POST, DELETE /api/v1/phoenix/lease/{key}     take or prolong the lease of a key; give it back    our own
+    GET  /healthcheck                    whether we are up, as JSON
     POST /                               JSON-RPC of clef: account_version, account_list, account_signData
-                                         with application/x-clique-header, v 0 or 1
+                                         with application/x-clique-header (v 0 or 1), account_signTransaction;
+                                         of Web3Signer: eth_accounts, eth_signTransaction
 
-A signature is given for a whole header only, which the guard hashes itself: there is no way to have a bare
-hash signed, nor a transaction. A header says nothing of total difficulty: this guard always goes by height.
+A signature is given for a whole header or transaction only, which is hashed here: there is no way to have a
+bare hash signed. Which of them a key signs, and on which chain, is its policy; headers pass the guard. A
+header says nothing of total difficulty: this guard always goes by height.
 Every request for a signature leaves a line in the audit log, given or refused.
 """
 
@@ -24,13 +27,16 @@ from consensus.clique.extra_data import seal_hash
 from node.primitives.block import Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, hex_of
+from node.primitives.transaction import decode_transaction
 from node.signing.clique_payload import decode_unsealed, decode_with_or_without_seal
 from node.signing.guard import GuardedSigner, GuardLocked, GuardRefusal
 from node.signing.lease import HOLDER_BYTES_MAX, KeyLease, Leased
 from node.signing.remote import CLEF_GUARD_REFUSAL, CLEF_LEASED
 from node.signing.signer import SigningError, SigningRequest
+from node.signing.transaction_draft import BadDraft, read_draft
 
 CLIQUE_KIND: Final = "clique-header"
+TRANSACTION_KIND: Final = "transaction"
 CLIQUE_CONTENT_TYPE: Final = "application/x-clique-header"
 SIGN_PATH: Final = "/api/v1/eth1/sign/"
 LEASE_PATH: Final = "/api/v1/phoenix/lease/"
@@ -96,6 +102,8 @@ class SigningService:
         match method, target:
             case "GET", "/upcheck":
                 return Answer(HTTPStatus.OK, b"OK")
+            case "GET", "/healthcheck":
+                return _json({"status": "UP", "checks": [], "outcome": "UP"})
             case "GET", "/api/v1/eth1/publicKeys":
                 return _json([hex_of(key.public_key) for key in self._of(client)])
             case "POST", "/":
@@ -136,7 +144,12 @@ class SigningService:
         match method, parameters:
             case "account_version", _:
                 return CLEF_VERSION
-            case "account_list", _:
+            case "account_signTransaction", [dict(fields), *_]:
+                raw = await self._sign_transaction(client, fields)
+                return {"raw": hex_of(raw), "tx": _transaction_json(raw)}
+            case "eth_signTransaction", [dict(fields), *_]:
+                return hex_of(await self._sign_transaction(client, fields))
+            case "account_list" | "eth_accounts", _:
                 return [hex_of(key.signer.address) for key in self._of(client)]
             case "account_signData", [str(content_type), str(address), str(data)]:
                 if content_type != CLIQUE_CONTENT_TYPE:
@@ -165,6 +178,30 @@ class SigningService:
         except Leased as leased:
             return Answer(HTTPStatus.LOCKED, str(leased).encode())
         return _json({"holder": str(client), "seconds": key.lease.length_s})
+
+    async def _sign_transaction(self, client: Client, fields: dict[str, Any]) -> bytes:
+        name = str(fields.get("from"))
+        told: dict[str, object] = {"client": str(client), "key": name[:132]}
+        key = self._names.get(name.lower())
+        if key is None or client.name not in key.clients:
+            audit.warning("refused: not a key of this client", extra=told)
+            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
+        if TRANSACTION_KIND not in key.kinds:
+            audit.warning("refused: the key does not sign this kind", extra=told)
+            raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {TRANSACTION_KIND}")
+        try:
+            draft = read_draft(fields, key.chain_id)
+        except BadDraft as error:
+            raise _bad(str(error)) from error
+        request = SigningRequest(kind=TRANSACTION_KIND, chain_id=key.chain_id, height=0, digest=draft.digest)
+        try:
+            signature = await key.signer.sign_unwatched(request)
+        except SigningError as error:
+            audit.warning("the key did not sign: %s", error, extra=told)
+            raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, -32000, str(error)) from error
+        told |= {"to": hex_of(draft.to) if draft.to else None, "value": draft.value, "nonce": draft.nonce}
+        audit.info("signed a transaction", extra=told | {"digest": hex_of(draft.digest)})
+        return draft.signed(signature)
 
     async def _sign(self, client: Client, name: str, header: Header) -> bytes:
         digest = seal_hash(header)
@@ -208,6 +245,23 @@ def _header(decode: Any, data: bytes) -> Header:
         raise _bad(f"data is no Clique header: {error}") from error
     assert isinstance(header, Header)
     return header
+
+
+def _transaction_json(raw: bytes) -> dict[str, object]:
+    """As clef shows what it signed."""
+    tx = decode_transaction(raw)
+    return {
+        "nonce": hex(tx.nonce),
+        "gasPrice": hex(tx.gas_price),
+        "gas": hex(tx.gas_limit),
+        "to": hex_of(tx.to) if tx.to else None,
+        "value": hex(tx.value),
+        "input": hex_of(tx.data),
+        "v": hex(tx.v),
+        "r": hex(tx.r),
+        "s": hex(tx.s),
+        "hash": hex_of(tx.hash),
+    }
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ core-1 = "AB:12:..."
 [[keys]]
 chain_id = 1337
 clients = ["core-1"]
-kinds = ["clique-header"]
+kinds = ["clique-header"]             # or "transaction": which accounts sign transactions is said here
 backend = "pkcs11"                    # and what belongs to it, as in a node's section [signing]
 pkcs11_module = "/usr/lib/softhsm/libsofthsm2.so"
 pkcs11_token = "signer"
@@ -33,6 +33,7 @@ from node.config.settings import SigningSettings
 from node.primitives.errors import ConfigError
 
 FINGERPRINT_BYTES: Final = 32
+KINDS: Final = frozenset({"clique-header", "transaction"})
 LEASE_S_MIN: Final = 1.0
 LEASE_S_MAX: Final = 3600.0
 
@@ -131,8 +132,9 @@ def _problems(parsed: _File) -> list[str]:
     for number, key in enumerate(parsed.keys, start=1):
         unknown = sorted(set(key.clients) - parsed.clients.keys())
         problems += [f"keys[{number}]: client {name!r} is not in [clients]" for name in unknown]
-        wrong = sorted(set(key.kinds) - {"clique-header"})
-        problems += [f"keys[{number}]: kind {kind!r} is not known; there is clique-header" for kind in wrong]
+        wrong = sorted(set(key.kinds) - KINDS)
+        known = ", ".join(sorted(KINDS))
+        problems += [f"keys[{number}]: kind {kind!r} is not known; there are {known}" for kind in wrong]
         needed = (
             ("keystore",) if key.backend == "keystore" else ("pkcs11_module", "pkcs11_token", "pkcs11_key")
         )

@@ -12,6 +12,7 @@ from node.config.load import load_settings
 from node.primitives.crypto import PrivateKey
 from node.signing.doctor import examine
 from node.signing.keystore import store_key
+from tests.signing.authority import Authority
 
 KEY = PrivateKey(b"\x11" * 32)
 
@@ -108,3 +109,17 @@ def test_findings_are_exit_code_1(config: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr()
     assert "chmod 0600" in said.out
     assert "1 finding" in said.err
+
+
+def test_a_certificate_that_runs_out_is_found(config: Path) -> None:
+    authority = Authority(config.parent)
+    member = authority.member("node", hours=24 * 400)
+    config.write_text(
+        config.read_text()
+        + f'backend = "remote"\nremote_url = "https://127.0.0.1:1"\nremote_address = "0x{"11" * 20}"\n'
+        f'remote_certificate = "{member.certificate}"\nremote_key = "{member.key}"\n'
+        f'remote_ca = "{member.certificate}"\n'
+    )
+    assert findings(config) == []
+    assert "node.pem: runs out in 20 days" in findings(config, days=380)[0]
+    assert "node.pem: ran out" in findings(config, days=410)[0]

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+from eth_account import Account
 
 from consensus.clique.extra_data import seal_hash
 from node.config.settings import SigningSettings
@@ -247,6 +249,7 @@ async def test_web3signers_surface(world: World) -> None:
 
     assert await get("/upcheck") == (200, b"OK")
     assert await get("/api/v1/eth1/publicKeys") == (200, json.dumps([PUBLIC]).encode())
+    assert json.loads((await get("/healthcheck"))[1])["outcome"] == "UP"
     assert (await get("/metrics"))[0] == 404
     data = encode_unsealed(header_at(3))
     status, body = await post(PUBLIC, hex_of(data))
@@ -284,7 +287,67 @@ async def test_clefs_surface(world: World) -> None:
     assert await call("account_signData", clique, ADDRESS) == -32602
     assert await call("account_signData", clique, ADDRESS, hex_of(encode_unsealed(header_at(1)))) == -32001
     assert await call("eth_sign", ADDRESS, "0x" + "22" * 32) == -32601
-    assert await call("account_signTransaction", {}) == -32601
+    assert await call("account_signTransaction", {}) == -32000
+
+
+DRAFT = {
+    "from": ADDRESS,
+    "to": "0x" + "22" * 20,
+    "gas": "0x5208",
+    "value": "0x1",
+    "nonce": "0x7",
+    "chainId": "0x539",
+}
+FEES = (
+    {"gasPrice": "0x3b9aca00"},
+    {"maxFeePerGas": "0x77359400", "maxPriorityFeePerGas": "0x1"},
+    {"gasPrice": "0x1", "accessList": [{"address": "0x" + "33" * 20, "storageKeys": ["0x" + "00" * 32]}]},
+)
+
+
+@pytest.mark.parametrize("fees", FEES, ids=["legacy", "fee market", "access list"])
+async def test_a_key_whose_policy_says_so_signs_transactions_as_eth_account_does(
+    world: World, fees: dict[str, object]
+) -> None:
+    policy = 'clients = ["alice"]\nkinds = ["transaction"]'
+    world.config.write_text(world.config.read_text().replace('clients = ["alice"]', policy))
+    service, fields = world.service(), DRAFT | fees | {"data": "0xabcd"}
+    raw = await call(service, "eth_signTransaction", fields)
+    by_clef = await call(service, "account_signTransaction", fields)
+    theirs = Account.sign_transaction(
+        {name: value for name, value in fields.items() if name != "from"}, KEY.secret_bytes()
+    )
+    assert raw == by_clef["raw"] == hex_of(theirs.raw_transaction)
+    assert by_clef["tx"]["hash"] == hex_of(theirs.hash)
+    assert await call(service, "eth_accounts") == [ADDRESS]
+    refused = (
+        fields | {"chainId": "0x1"},
+        fields | {"nonce": "7"},
+        fields | {"surprise": "0x1"},
+        fields | {"input": "0x"},
+        fields | {"to": "0x22"},
+        {name: value for name, value in fields.items() if "Price" not in name and "max" not in name},
+    )
+    for wrong in refused:
+        assert await call(service, "eth_signTransaction", wrong) == -32602, wrong
+    assert await call(service, "account_signData", "application/x-clique-header", ADDRESS, "0x00") == -32602
+    header = hex_of(encode_unsealed(header_at(3)))
+    assert await call(service, "account_signData", "application/x-clique-header", ADDRESS, header) == -32000
+
+
+async def test_a_validators_key_signs_no_transaction_unless_its_policy_says_so(world: World) -> None:
+    fields = DRAFT | {"gasPrice": "0x1"}
+    assert await call(world.service(), "eth_signTransaction", fields) == -32000
+    assert (
+        await call(world.service(), "account_signTransaction", fields | {"from": "0x" + "11" * 20}) == -32000
+    )
+
+
+async def call(service: SigningService, method: str, *parameters: object) -> Any:
+    """The result of a call by alice, or the code of its error."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": parameters}).encode()
+    answer = json.loads((await service.answer(Client("alice"), "POST", "/", body)).body)
+    return answer["result"] if "result" in answer else answer["error"]["code"]
 
 
 def test_a_header_is_told_from_its_length_with_seal_or_without() -> None:
