@@ -7,7 +7,7 @@ short.
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from node.light.catch_up import Follower
 from node.light.chain import HeaderChain
 from node.light.checkpoint import decode_checkpoint, verify_checkpoint
 from node.light.client import LightClient
-from node.light.errors import InvalidCheckpoint, InvalidClaim, NothingProved
+from node.light.errors import InvalidClaim, Withheld
 from node.light.json_rpc import JsonRpc
 from node.light.provider import Provider, RpcProvider
 from node.light.trust import TrustFile
@@ -40,7 +40,7 @@ from node.observability.health import Check
 from node.observability.metrics import Metrics
 from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
-from node.primitives.errors import ConfigError
+from node.primitives.errors import ChainError, ConfigError, RequestError
 from node.primitives.ids import Address, Hash32
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def light_client(spec: ChainSpec, light: LightSettings, folder: Path) -> LightCl
         witnesses=light.witnesses,
         unix_time=time.time,
     )
-    log.info("headers are open", extra={"head": chain.head.ref, "checkpoint": start.header.ref})
+    log.info("headers are open", extra={"head": chain.head.ref, "floor": chain.floor})
     follower = Follower(
         chain,
         rules,
@@ -111,45 +111,64 @@ def light_client(spec: ChainSpec, light: LightSettings, folder: Path) -> LightCl
 
 
 def _sources(light: LightSettings) -> list[Source]:
-    context = None
+    context, token = None, None
     if any(url.startswith("https:") for url in light.upstreams):
         context = ssl.create_default_context(cafile=light.upstream_ca)
-    timeout_s, bytes_max = light.request_timeout_s, light.answer_bytes_max
+        if light.upstream_certificate is not None:
+            context.load_cert_chain(light.upstream_certificate, light.upstream_key)
+    if light.upstream_token_file is not None:
+        from node.signing.keystore import read_secret_file
+
+        token = read_secret_file(light.upstream_token_file).decode().strip()
     return [
-        Source(RpcProvider(JsonRpc(url, timeout_s=timeout_s, bytes_max=bytes_max, context=context)))
+        Source(
+            RpcProvider(
+                JsonRpc(
+                    url,
+                    timeout_s=light.request_timeout_s,
+                    bytes_max=light.answer_bytes_max,
+                    context=context,
+                    token=token,
+                )
+            )
+        )
         for url in light.upstreams
     ]
 
 
 def _start(
     light: LightSettings, spec: ChainSpec, rules: CliqueRules, genesis: Header, upstreams: Upstreams
-) -> tuple[Trusted, bytes]:
-    """What is trusted, and a tag by which kept headers are known to follow from it."""
+) -> tuple[Callable[[], Trusted], bytes]:
+    """How to get what is trusted, and a tag by which kept headers are known to follow from it."""
     block_zero = Trusted(genesis, rules.initial(genesis), genesis.difficulty)
     if light.checkpoint is not None:
         try:
             checkpoint = decode_checkpoint(light.checkpoint.read_bytes(), rules)
             authorities = [Address(bytes.fromhex(text[2:])) for text in light.authorities]
             verify_checkpoint(checkpoint, spec.chain_id, genesis.hash, authorities, light.authorities_min)
-        except (InvalidCheckpoint, OSError) as error:
+        except (ChainError, OSError) as error:
             raise ConfigError([f"light.checkpoint: {light.checkpoint}: {error}"]) from error
-        return checkpoint.trusted, genesis.hash + checkpoint.trusted.header.hash
-    if light.checkpoint_hash is None:
-        return block_zero, genesis.hash
-    wanted = Hash32(bytes.fromhex(light.checkpoint_hash[2:]))
+        trusted = checkpoint.trusted
+        return lambda: trusted, genesis.hash + trusted.header.hash
+    wanted = genesis.hash
+    if light.checkpoint_hash is not None:
+        wanted = Hash32(bytes.fromhex(light.checkpoint_hash[2:]))
     if wanted == genesis.hash:
-        return block_zero, genesis.hash
-    try:
-        trusted = upstreams.ask("the checkpoint", partial(_trusted_epoch, rules, spec, wanted))
-    except NothingProved as error:
-        raise ConfigError([f"light.checkpoint_hash: {error}"]) from error
-    return trusted, genesis.hash + wanted
+        return lambda: block_zero, genesis.hash
+
+    def ask() -> Trusted:
+        try:
+            return upstreams.ask("the checkpoint", partial(_trusted_epoch, rules, spec, wanted))
+        except RequestError as error:
+            raise ConfigError([f"light.checkpoint_hash: {error}"]) from error
+
+    return ask, genesis.hash + wanted
 
 
 def _trusted_epoch(rules: CliqueRules, spec: ChainSpec, wanted: Hash32, provider: Provider) -> Trusted:
     header = provider.header(wanted)
     if header is None:
-        raise NothingProved(f"{provider.name} does not have it")
+        raise Withheld("it does not have it")
     if header.hash != wanted:
         raise InvalidClaim("another header than was asked for")
     if not rules.is_checkpoint(header.number):

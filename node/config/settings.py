@@ -214,6 +214,11 @@ class LightSettings:
     """JSON-RPC URLs of nodes, of several sites if possible: one honest one among them is enough."""
     upstream_ca: Path | None = None
     """PEM; who vouches for https upstreams. The system's authorities when absent."""
+    upstream_certificate: Path | None = None
+    """PEM chain; what this client shows upstreams that demand a certificate."""
+    upstream_key: Path | None = None
+    upstream_token_file: Path | None = None
+    """First line is the bearer token for upstreams that demand one; mode 0600; https only."""
     checkpoint: Path | None = None
     """What is trusted to begin with (`phoenix light checkpoint` makes one); block 0 when absent."""
     checkpoint_hash: str | None = None

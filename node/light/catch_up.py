@@ -10,6 +10,7 @@ Blocking; worker threads. What an upstream gets wrong is raised; `Upstreams.atte
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ RUN_MAX: Final = 512
 HOPS_MAX: Final = 64
 AUTHOR_THREADS: Final = 2
 PROVISIONAL_EVERY_S: Final = 2.0
+FIRST_ANSWERS_S: Final = 0.5
+BETWEEN_BATCHES_S: Final = 0.005
+"""Where answers can be given already, verification leaves the interpreter to them now and then."""
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +68,11 @@ class Follower:
         trust_period_s: float,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._chain, self._rules, self._epoch_blocks = chain, rules, epoch_blocks
         self._trust_period_s = trust_period_s
-        self._unix_time, self._clock = unix_time, clock
+        self._unix_time, self._clock, self._pause = unix_time, clock, pause
         self.on_move: Callable[[HeadMoved], None] = lambda moved: None
         """Told of every change of the shown head, in the thread that made it."""
         self._verifying = threading.Lock()
@@ -117,7 +122,10 @@ class Follower:
     # --- far
 
     def _far(self, provider: Provider, head: Header) -> None:
+        shown = self.provisional
         self._skip(provider, head)
+        if shown is None and self.provisional is not None:
+            self._pause(FIRST_ANSWERS_S)
         if not self._verifying.acquire(blocking=False):
             return  # another upstream is at it already
         try:
@@ -137,6 +145,8 @@ class Follower:
             self._chain.extend(headers)
             self._move()
             at = headers[-1].number
+            if self.provisional is not None:
+                self._pause(BETWEEN_BATCHES_S)
             if self._clock() - shown_s > PROVISIONAL_EVERY_S:
                 head = provider.head()
                 self._skip(provider, head)

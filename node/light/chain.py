@@ -46,7 +46,7 @@ class HeaderChain:
         self,
         spec: ChainSpec,
         rules: CliqueRules,
-        start: Trusted,
+        start: Callable[[], Trusted],
         file: TrustFile,
         *,
         tag: bytes,
@@ -54,7 +54,7 @@ class HeaderChain:
         witnesses: int,
         unix_time: Callable[[], float],
     ) -> None:
-        """Opens the file; where there is none, or it belongs to another checkpoint, begins with `start`."""
+        """Opens the file; where there is none, or it belongs to another checkpoint, begins with `start()`."""
         self._spec, self._rules, self._file = spec, rules, file
         self._tag, self._headers_kept, self._witnesses = tag, headers_kept, witnesses
         self._unix_time = unix_time
@@ -69,12 +69,13 @@ class HeaderChain:
         self._milestones: dict[BlockNumber, Milestone] = {}
         self._states: dict[BlockNumber, Trusted] = {}
         """Trusted headers of the shown chain below the live ones: where the file may begin."""
-        self._anchor = self._head = start
+        self._anchor: Trusted
+        self._head: Trusted
         kept = file.open()
         if kept is not None and kept.tag == tag:
             self._restore(kept)
         else:
-            self._begin(start)
+            self._begin(start())
 
     # --- reading
 
@@ -334,6 +335,7 @@ class HeaderChain:
             at = self._live.get(at.header.parent_hash)
 
     def _begin(self, start: Trusted) -> None:
+        self._anchor = self._head = start
         self._live[start.header.hash] = start
         self._tips.add(start.header.hash)
         self._window[start.header.number] = encode_header(start.header)

@@ -23,8 +23,8 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 class HttpConnection:
     """A kept connection; one exchange at a time."""
 
-    def __init__(self, url: str, context: ssl.SSLContext | None) -> None:
-        """Does not connect. `context` is for https."""
+    def __init__(self, url: str, context: ssl.SSLContext | None, token: str | None = None) -> None:
+        """Does not connect. `context` is for https, `token` goes into the Authorization field."""
         address = urlsplit(url)
         assert address.hostname is not None
         self._host = address.hostname
@@ -33,7 +33,9 @@ class HttpConnection:
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")
         self._head = (
             f"POST {target} HTTP/1.1\r\nHost: {address.netloc.rpartition('@')[2]}\r\n"
-            "Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: "
+            "Content-Type: application/json\r\nAccept: application/json\r\n"
+            + ("" if token is None else f"Authorization: Bearer {token}\r\n")
+            + "Content-Length: "
         ).encode()
         self._socket: socket.socket | None = None
 

@@ -32,12 +32,19 @@ class JsonRpc:
     """Calls and batches, each bounded in bytes and in time."""
 
     def __init__(
-        self, url: str, *, timeout_s: float, bytes_max: int, context: ssl.SSLContext | None = None
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        bytes_max: int,
+        context: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
+        """`token`: sent as bearer of each request; `name`, which reports show, never holds it."""
         address = urlsplit(url)
         self.name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
         self.bytes_max = bytes_max
-        self._url, self._timeout_s, self._context = url, timeout_s, context
+        self._url, self._timeout_s, self._context, self._token = url, timeout_s, context, token
         self._idle: list[HttpConnection] = []
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -79,11 +86,16 @@ class JsonRpc:
         for connection in idle:
             connection.close()
 
+    def _new_connection(self) -> HttpConnection:
+        return HttpConnection(self._url, self._context, self._token)
+
     def _exchange(self, payload: Any, bytes_max: int) -> Any:
         body = _encode(payload)
         self._local.exchange = (body[:EVIDENCE_BYTES_MAX], b"")
         with self._lock:
-            connection = self._idle.pop() if self._idle else HttpConnection(self._url, self._context)
+            connection = (
+                self._idle.pop() if self._idle else HttpConnection(self._url, self._context, self._token)
+            )
         answer = connection.post(body, timeout_s=self._timeout_s, bytes_max=min(bytes_max, self.bytes_max))
         self._local.exchange = (body[:EVIDENCE_BYTES_MAX], answer[:EVIDENCE_BYTES_MAX])
         if connection.is_open:

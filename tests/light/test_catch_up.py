@@ -31,10 +31,15 @@ class Shown(Follower):
 def follower(made: Made, tmp_path: Path, **options: Any) -> tuple[HeaderChain, Shown]:
     start = Trusted(made.genesis, made.states[0], 1)
     chain = HeaderChain(
-        made.spec, made.rules, start, TrustFile(tmp_path / "headers.log"),
+        made.spec, made.rules, lambda: start, TrustFile(tmp_path / "headers.log"),
         tag=b"", headers_kept=512, witnesses=2, unix_time=lambda: LATER,
     )  # fmt: skip
-    defaults: dict[str, Any] = {"trust_period_s": 10.0**9, "unix_time": lambda: LATER, "clock": lambda: 0.0}
+    defaults: dict[str, Any] = {
+        "trust_period_s": 10.0**9,
+        "unix_time": lambda: LATER,
+        "clock": lambda: 0.0,
+        "pause": lambda _: None,
+    }
     return chain, Shown(chain, made.rules, made.spec.engine.epoch_blocks, **(defaults | options))
 
 

@@ -10,7 +10,7 @@ from node.light.chain import LIVE_BLOCKS, HeaderChain
 from node.light.trust import MILESTONE_EVERY, TrustFile
 from node.light.verifier import Trusted
 from node.primitives.errors import StorageError
-from tests.consensus.chains import GENESIS_TIME
+from tests.consensus.chains import GENESIS_TIME, child
 from tests.light.made import Made
 
 LATER = GENESIS_TIME + 10**8
@@ -20,7 +20,12 @@ def open_chain(made: Made, path: Path, **options: Any) -> HeaderChain:
     start = Trusted(made.genesis, made.states[0], 1)
     defaults: dict[str, Any] = {"tag": b"tag", "headers_kept": 128, "witnesses": 2}
     return HeaderChain(
-        made.spec, made.rules, start, TrustFile(path), unix_time=lambda: LATER, **(defaults | options)
+        made.spec,
+        made.rules,
+        lambda: start,
+        TrustFile(path),
+        unix_time=lambda: LATER,
+        **(defaults | options),
     )
 
 
@@ -66,14 +71,12 @@ def test_an_upstream_that_lied_has_no_vote(tmp_path: Path) -> None:
 def test_a_header_that_breaks_a_rule_is_not_taken(tmp_path: Path) -> None:
     made = Made("ABCD").grow(3)
     chain = open_chain(made, tmp_path / "headers.log")
+    stranger = child(made.rules, made.states[0], made.headers[0], "Z")
     with pytest.raises(InvalidSeal):
-        chain.extend([made.headers[1], Made("ABCE").fork(0).grow(2).headers[2]][:1] and [_stranger(made)])
-
-
-def _stranger(made: Made) -> Any:
-    from tests.consensus.chains import child
-
-    return child(made.rules, made.states[0], made.headers[0], "Z")
+        chain.extend([stranger])
+    with pytest.raises(InvalidSeal):
+        chain.extend([*made.headers[1:3], child(made.rules, made.states[2], made.headers[2], "Y")])
+    assert chain.move_head() is None
 
 
 def test_a_better_branch_replaces_what_was_shown(tmp_path: Path) -> None:

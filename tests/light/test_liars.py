@@ -463,3 +463,19 @@ async def test_following_goes_on_while_an_upstream_is_slow(edge: Edge) -> None:
 def test_liars_are_real_servers() -> None:
     with Liar(1) as liar:
         assert liar.url.startswith("http://127.0.0.1:")
+
+
+async def test_a_token_reaches_the_upstream_and_no_report(edge: Edge) -> None:
+    liar, seen = edge.liar(), []
+
+    def look(handler: Any, body: bytes) -> bool:
+        seen.append(handler.headers.get("Authorization"))
+        return False
+
+    liar.raw = look
+    path = edge.folder / "token"
+    path.write_text("sesame\n")
+    path.chmod(0o600)
+    client = await edge.following(liar.url, upstream_token_file=path)
+    assert set(seen) == {"Bearer sesame"}
+    assert "sesame" not in client.upstreams.sources[0].name
