@@ -3,9 +3,10 @@
     python tests/bench/signing.py                 about a minute
     python tests/bench/signing.py --count 100     a quick look
 
-The latency behind the guard is what sealing a block waits for: the key, and one synced write. The guard alone
-is measured with a key that costs nothing. SoftHSM2 and the remote signer run for real (the remote one in this
-process, under mutual TLS on loopback, behind a guard of its own); what is not installed is left out by name.
+The latency behind the guard is what a sealed block waits for: the key, and synced writes of the guard, one
+for a key in memory and two for one elsewhere (what is asked is on the disk first). The guard alone is measured
+with a key that costs nothing. SoftHSM2 and the remote signer run for real (the remote one in this process,
+under mutual TLS on loopback, behind a guard of its own); what is not installed is left out by name.
 """
 
 import argparse
@@ -87,7 +88,7 @@ def remote_signer(folder: Path) -> Iterator[int]:
     file = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4).path
     config = folder / "signer.toml"
     config.write_text(
-        'port = 0\ndata_dir = "data"\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\n'
+        'port = 0\ndata_dir = "data"\nlease_s = 0\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\n'
         f'tls_ca = "ca.pem"\n[clients]\nclient = "{client.fingerprint}"\n[[keys]]\nchain_id = {CHAIN}\n'
         f'clients = ["client"]\nkeystore = "keys/{file.name}"\npassword_file = "password"\n'
     )

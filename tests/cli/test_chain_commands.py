@@ -72,7 +72,7 @@ def test_inspect_shows_head_signers_and_counts(genesis: Path, tmp_path: Path, ca
     assert (seen["head_number"], seen["head_hash"], seen["genesis_hash"]) == (0, genesis_hash, genesis_hash)
     assert (seen["schema_version"], seen["chain_id"], len(seen["signers"])) == (1, 325_000, 4)
     assert {"count": 12, "table": "accounts"} in seen["rows"]
-    assert seen["last_signed"] == seen["proposals"] == []
+    assert seen["last_signed"] == seen["proposals"] == seen["equivocations"] == []
 
 
 def test_inspect_audits_the_state(genesis: Path, tmp_path: Path, capsys: Capture) -> None:
