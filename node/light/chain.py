@@ -113,10 +113,7 @@ class HeaderChain:
         return None if encoded is None else decode_header(encoded)
 
     def by_hash(self, block_hash: Hash32) -> Header | None:
-        """A verified header at hand."""
-        found = self._live.get(block_hash)
-        if found is not None:
-            return found.header
+        """A header of the shown chain at hand. Not of branches: what is only verified may not be shown."""
         number = self._numbers.get(block_hash)
         return None if number is None else self.by_number(number)
 

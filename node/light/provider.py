@@ -29,6 +29,8 @@ PROOF_JSON_BYTES_MAX: Final = 256 * 1024
 CODE_JSON_BYTES_MAX: Final = 256 * 1024
 SMALL_BYTES_MAX: Final = 64 * 1024
 METHOD_NOT_FOUND: Final = -32601
+ALREADY_KNOWN: Final = "already known"
+"""geth's words, and ours, for a transaction that waits already."""
 
 
 class Provider(Protocol):
@@ -195,7 +197,13 @@ class RpcProvider:
 
     def send(self, tx: Transaction) -> None:
         """See the port."""
-        answer = as_bytes(self._rpc.call("eth_sendRawTransaction", [hex_of(tx.encoded)], SMALL_BYTES_MAX), 32)
+        try:
+            result = self._rpc.call("eth_sendRawTransaction", [hex_of(tx.encoded)], SMALL_BYTES_MAX)
+        except UpstreamRefusal as refusal:
+            if ALREADY_KNOWN in refusal.text:
+                return  # it was taken before, and the answer was lost
+            raise
+        answer = as_bytes(result, 32)
         if answer != tx.hash:
             raise InvalidClaim(f"it took transaction {hex_of(tx.hash)} and calls it {hex_of(answer)}")
 

@@ -281,7 +281,9 @@ class ProvedChain:
             wanted = f"headers {first} to {top}"
             headers = self.upstreams.ask(wanted, partial(_linked, first, top, top_hash))
             for header in reversed(headers):
-                self._old.put(header.number, (header, total))
+                if number <= self.chain.head.number:
+                    # Below an attested head only what is still to be verified lies: it is not kept.
+                    self._old.put(header.number, (header, total))
                 if header.number == number:
                     return header, total
                 total -= header.difficulty

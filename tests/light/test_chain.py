@@ -95,7 +95,8 @@ def test_a_better_branch_replaces_what_was_shown(tmp_path: Path) -> None:
     assert [each.hash for each in moved.removed] == [made.headers[4].hash, made.headers[3].hash]
     assert [each.hash for each in moved.added] == [each.hash for each in rival.headers[3:]]
     assert [chain.hash_at(number) for number in range(6)] == [each.hash for each in rival.headers]
-    assert chain.by_hash(made.headers[4].hash) == made.headers[4], "still known, of a branch"
+    assert chain.by_hash(made.headers[4].hash) is None, "of a branch, and no longer shown"
+    assert chain.trusted(made.headers[4].hash) is not None
     assert [pair[0].number for pair in chain.sealed_twice()] == [
         number for number in (3, 4) if made.states[number].author == rival.states[number].author
     ]

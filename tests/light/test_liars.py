@@ -304,6 +304,7 @@ async def test_a_header_with_a_valid_seal_over_a_false_state_is_not_shown(edge: 
     await edge.poll(client)
     assert client.head.hash == head.hash
     assert client.chain.trusted(false.hash) is not None, "well-formed, and so kept in mind"
+    assert await ask(client.header, false.hash) is None, "but nobody can ask for its state"
     alone = await edge.following(liar.url)
     assert alone.head.number < false.number, "with one upstream, only what a majority has built on"
     assert alone.head.hash == edge.maker.reader.canonical_hash(alone.head.number)
