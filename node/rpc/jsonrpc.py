@@ -208,6 +208,13 @@ def encode_notification(subscription: str, result: bytes) -> bytes:
     )
 
 
+def encode_failure(subscription: str, error: RpcError) -> bytes:
+    """The last notification of a subscription that cannot go on."""
+    told = {"code": error.code, "message": str(error)}
+    params = {"subscription": subscription, "error": told}
+    return _encode({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+
+
 def encode_batch(answers: Sequence[bytes]) -> bytes:
     """The answers to a batch, in the order of its calls."""
     return b"[" + b",".join(answers) + b"]"

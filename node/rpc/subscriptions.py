@@ -7,7 +7,7 @@ queue is full is cut, a filter that is full is dropped.
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Final
@@ -17,18 +17,22 @@ import trio
 
 from node.chain.events import ExecutedBlock, HeadChanged
 from node.primitives.block import Header
+from node.primitives.errors import RequestError
 from node.primitives.ids import Hash32, hex_of
 from node.primitives.transaction import Transaction
-from node.rpc.backend import Backend, ChainBackend
+from node.rpc.backend import Abandoned, Backend, ChainBackend
 from node.rpc.encoding import header_json, transaction_json
-from node.rpc.jsonrpc import Json, LimitExceeded, encode_notification
+from node.rpc.jsonrpc import Json, LimitExceeded, RpcError, encode_failure, encode_notification
 from node.rpc.logs import LogCriteria, logs_of_block
+from node.rpc.resuming import ATTEMPTS, Past, Turned
 
 LISTENERS_PER_TURN: Final = 16
 """Listeners served before other tasks of the loop get their turn."""
 CATCH_UP_BLOCKS_MAX: Final = 128
 """Blocks that are told afterwards when the hub fell behind the chain; older ones are left out."""
 SYNC_POLL_S: Final = 1.0
+PAST_READERS_MAX: Final = 2
+"""Threads that read the past of subscriptions at a time."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,6 +57,10 @@ class Listener:
     """Called with results as JSON, in order; must not wait and must not raise."""
     criteria: LogCriteria | None = None
     """For LOGS."""
+    past: Past | None = None
+    """What is told before anything new; None for nothing."""
+    failed: Callable[[RpcError], None] | None = None
+    """Told why the past could not be told; the listener is then removed."""
     first_block: int = 0
     last_block: int | None = None
     """For LOGS: events of blocks outside are not told."""
@@ -74,7 +82,7 @@ class Session:
         self._active: set[str] = set()
         self._waiting: dict[str, Listener] = {}
 
-    def subscribe(self, kind: Kind, criteria: LogCriteria | None = None) -> str:
+    def subscribe(self, kind: Kind, criteria: LogCriteria | None = None, past: Past | None = None) -> str:
         """A new subscription's id; it begins at `activate`, after its id has been sent to the client."""
         if len(self._active) + len(self._waiting) >= self._subscriptions_max:
             raise LimitExceeded(
@@ -83,7 +91,11 @@ class Session:
             )
         subscription = new_id()
         self._waiting[subscription] = Listener(
-            kind=kind, deliver=partial(self._notify, subscription), criteria=criteria
+            kind=kind,
+            deliver=partial(self._notify, subscription),
+            criteria=criteria,
+            past=past,
+            failed=partial(self._fail, subscription),
         )
         return subscription
 
@@ -111,6 +123,11 @@ class Session:
         self._active.clear()
         self._waiting.clear()
 
+    def _fail(self, subscription: str, error: RpcError) -> None:
+        """The subscription ends; its last notification says why."""
+        self._active.discard(subscription)
+        self._send(encode_failure(subscription, error))
+
     def _notify(self, subscription: str, results: Sequence[bytes]) -> None:
         for result in results:
             self._send(encode_notification(subscription, result))
@@ -124,13 +141,25 @@ class Hub:
         self._network = backend.network
         self._pool = backend.pool
         self._listeners: dict[str, Listener] = {}
+        self._told = self._chain.head
+        """The head up to which listeners have been told."""
+        self._telling = trio.Lock()
+        self._nursery: trio.Nursery | None = None
+        self._readers = trio.CapacityLimiter(PAST_READERS_MAX)
 
     def __len__(self) -> int:
         return len(self._listeners)
 
     def add(self, key: str, listener: Listener) -> None:
-        """Tell this listener from now on."""
-        self._listeners[key] = listener
+        """Tell this listener from now on, or first of its past."""
+        if listener.past is None:
+            self._listeners[key] = listener
+            return
+        assert self._nursery is not None, "the hub runs before anybody subscribes"
+        held: list[bytes] = []
+        # In its place, so that removing it meanwhile works as ever.
+        self._listeners[key] = replace(listener, past=None, deliver=held.extend)
+        self._nursery.start_soon(self._resume, key, listener, listener.past, held)
 
     def remove(self, key: str) -> None:
         """Tell it no more."""
@@ -139,11 +168,44 @@ class Hub:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen to the house until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             await nursery.start(self._follow_heads)
             if self._pool is not None:
                 await nursery.start(self._follow_transactions)
             nursery.start_soon(self._follow_sync)
             task_status.started()
+
+    async def _resume(self, key: str, listener: Listener, past: Past, held: list[bytes]) -> None:
+        """Tell the past, then what was held back meanwhile, then nothing more is held back."""
+        holding = self._listeners.get(key)
+
+        def is_gone() -> bool:
+            return self._listeners.get(key) is not holding
+
+        try:
+            for _ in range(ATTEMPTS):
+                async with self._telling:
+                    held.clear()
+                    until = self._told
+                results = await trio.to_thread.run_sync(past, until, is_gone, limiter=self._readers)
+                if results is not None:
+                    break
+            else:
+                raise Turned
+        except Abandoned:
+            return
+        except RequestError as error:
+            refused = error if isinstance(error, RpcError) else RpcError(str(error))
+            if not is_gone():
+                self.remove(key)
+                if listener.failed is not None:
+                    listener.failed(refused)
+            return
+        if is_gone():
+            return
+        # Nothing waits from here on: what comes next is told after what was held.
+        self._listeners[key] = replace(listener, past=None)
+        listener.deliver([*results, *held])
 
     async def tell_heads(self, event: HeadChanged) -> None:
         """Removed blocks first, newest first, then added ones: the order in which a client applies them."""
@@ -199,19 +261,21 @@ class Hub:
 
     async def _follow_heads(self, *, task_status: trio.TaskStatus[None]) -> None:
         events = self._chain.subscribe_heads()
-        told = self._chain.head
+        self._told = self._chain.head
         task_status.started()
         while True:
             async for event in events:
-                await self.tell_heads(event)
-                told = event.head.header
+                async with self._telling:
+                    await self.tell_heads(event)
+                    self._told = event.head.header
             # We fell behind and were cut off: subscribe again, then tell what lies between. Nothing may wait
             # between the first two lines, or a change would be told twice or not at all.
             events = self._chain.subscribe_heads()
             target = self._chain.head
-            missed = await trio.to_thread.run_sync(changes_between, self._chain, told, target)
-            told = target
-            await self.tell_heads(missed)
+            missed = await trio.to_thread.run_sync(changes_between, self._chain, self._told, target)
+            async with self._telling:
+                await self.tell_heads(missed)
+                self._told = target
 
     async def _follow_transactions(self, *, task_status: trio.TaskStatus[None]) -> None:
         assert self._pool is not None

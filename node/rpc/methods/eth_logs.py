@@ -1,5 +1,6 @@
 """eth_: events of contracts, filters that are polled, and subscriptions."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from node.config.settings import RpcSettings
@@ -8,6 +9,7 @@ from node.rpc.backend import Backend
 from node.rpc.blocks import ByHash, Tag, is_light
 from node.rpc.filters import Filters
 from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
+from node.rpc.log_index import Position
 from node.rpc.logs import (
     FoundLog,
     LogCriteria,
@@ -18,7 +20,8 @@ from node.rpc.logs import (
     read_log_filter,
 )
 from node.rpc.method import Method, Where
-from node.rpc.params import BadValue, Param, read_bool, read_text
+from node.rpc.params import BadValue, Param, read_bool, read_member, read_text, read_uint64
+from node.rpc.resuming import past_headers, past_logs
 from node.rpc.subscriptions import Kind, Session
 
 
@@ -51,6 +54,7 @@ def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[M
 
 class _Logs:
     def __init__(self, backend: Backend, settings: RpcSettings, filters: Filters) -> None:
+        self._backend = backend
         self._chain = backend.chain
         self._index = backend.log_index
         self._has_pool = backend.pool is not None
@@ -82,14 +86,20 @@ class _Logs:
     def find_of_filter(self, interrupted: Interrupted, key: str) -> Json:
         return self.find(interrupted, self._filters.log_filter(key))
 
-    def subscribe(self, session: Session, name: str, argument: LogCriteria | bool | None) -> Json:
+    def subscribe(self, session: Session, name: str, argument: "_Wish | bool | None") -> Json:
+        wish = argument if isinstance(argument, _Wish) else _Wish(LogCriteria())
         match name:
             case "newHeads":
-                return session.subscribe(Kind.HEADERS)
+                past = None if wish.start is None else past_headers(self._backend, wish.start.number)
+                return session.subscribe(Kind.HEADERS, past=past)
             case "logs":
-                return session.subscribe(
-                    Kind.LOGS, argument if isinstance(argument, LogCriteria) else LogCriteria()
+                criteria = wish.criteria
+                past = (
+                    None
+                    if wish.start is None
+                    else past_logs(self._backend, self._limits, criteria, wish.start)
                 )
+                return session.subscribe(Kind.LOGS, criteria, past)
             case "newPendingTransactions":
                 self._need_pool("newPendingTransactions")
                 return session.subscribe(Kind.TRANSACTIONS if argument is True else Kind.TRANSACTION_HASHES)
@@ -109,10 +119,23 @@ def _unsubscribe(session: Session, subscription: str) -> Json:
     return True
 
 
-def _read_subscription(value: Any) -> LogCriteria | bool:
-    """The second argument: criteria for logs, or whether pending transactions come in full."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a subscription's second argument asks for."""
+
+    criteria: LogCriteria
+    start: Position | None = None
+    """fromBlock and fromLogIndex: begin there, in the past, instead of now."""
+
+
+def _read_subscription(value: Any) -> _Wish | bool:
+    """The second argument: what and from where, or whether pending transactions come in full."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, dict):
-        return read_criteria(value)
-    raise BadValue("expected filter criteria, or true or false")
+    if not isinstance(value, dict):
+        raise BadValue("expected filter criteria, or true or false")
+    number = read_member(value, "fromBlock", read_uint64)
+    index = read_member(value, "fromLogIndex", read_uint64)
+    if number is None and index is not None:
+        raise BadValue("fromLogIndex without fromBlock")
+    return _Wish(read_criteria(value), None if number is None else Position(number, index or 0))
