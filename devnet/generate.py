@@ -107,6 +107,8 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
     if node.plan.role == "light":
         settings["light"] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
         settings["p2p"]["static_peers"] = []
+    if node.plan.role == "replica":
+        settings["replica"] = {"upstreams": _preferred_validators(layout, node)}
     if node.plan.role == "validator":
         settings["production"] = {
             "enabled": True,
@@ -115,6 +117,13 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         }
         settings["signing"] = _signing(layout, node)
     return settings
+
+
+def _preferred_validators(layout: Layout, node: NodeFiles) -> list[str]:
+    """Their URLs, in an order of the node's own, so that not all replicas lean on one of them."""
+    validators = [other for other in layout.nodes if other.plan.role == "validator"]
+    start = layout.nodes.index(node) % len(validators)
+    return [other.rpc_url for other in validators[start:] + validators[:start]]
 
 
 def _signing(layout: Layout, node: NodeFiles) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import trio
 
 from node.backends.query_pages import QueryPages
-from node.backends.replica import ReplicaLogIndex
+from node.backends.replica import RefusingPool, ReplicaLogIndex
 from node.chain.opening import Chain
 from node.config import data_dir
 from node.config.settings import ReplicaSettings, Settings
@@ -23,14 +23,17 @@ from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import StateView
 from node.replica.api import Finality, QueryApi
 from node.replica.database import IndexDatabase
+from node.replica.forwarding import Forwarder
 from node.replica.indexer import Indexer
 from node.replica.indexes import Moved
 from node.replica.log_queries import LogQueries
+from node.replica.posting import Poster
 from node.replica.registry import NAMES, doors
 from node.replica.sqlite import SqliteDatabase
 from node.replica.writer import IndexWriter, MovesOf
 from node.rpc.backend import Backend
 from node.state.store import StateUnavailable
+from node.txpool.pool import TransactionPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +85,34 @@ def with_index(backend: Backend, replica: Replica | None) -> Backend:
         page_items_max=replica.settings.page_items_max,
     )
     index = ReplicaLogIndex(replica.log_queries)
-    return dataclasses.replace(backend, log_index=index, pages=QueryPages(api))
+    pool = backend.pool
+    if replica.settings.transactions == "refuse" and pool is not None:
+        pool = RefusingPool(pool)
+    return dataclasses.replace(backend, log_index=index, pages=QueryPages(api), pool=pool)
 
 
 async def run_replica(
-    replica: Replica, metrics: Metrics, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    replica: Replica,
+    pool: TransactionPool,
+    metrics: Metrics,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Keep the index at the head until cancelled, and publish where it stands."""
+    """Keep the index at the head and pass transactions on until cancelled, and publish how both are."""
+    settings = replica.settings
     _observe(replica.indexer, metrics)
-    await replica.indexer.run(task_status=task_status)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(replica.indexer.run)
+        if settings.transactions == "forward" and settings.upstreams:
+            post = Poster(settings.upstream_token_file).post
+            forwarder = Forwarder(pool, settings.upstreams, settings.resend_s, post)
+            metrics.read_at_scrape(
+                "forwarded_transactions",
+                "Transactions that an upstream has taken.",
+                lambda: sum(each.accepted for each in forwarder.plan.upstreams),
+            )
+            nursery.start_soon(forwarder.run)
+        task_status.started()
 
 
 def _observe(indexer: Indexer, metrics: Metrics) -> None:

@@ -86,7 +86,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
 async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:
     """What only replicas or archive nodes have."""
     if node.replica is not None:
-        await nursery.start(run_replica, node.replica, node.metrics)
+        await nursery.start(run_replica, node.replica, node.pool, node.metrics)
     if node.archive is not None:
         await nursery.start(node.archive.run)
 

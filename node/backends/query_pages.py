@@ -13,6 +13,7 @@ from node.rpc.workers import Lane
 
 THREADS_MAX: Final = 4
 """SQLite lets go of the interpreter while it works, so that these do run at a time."""
+DRAIN_TIMEOUT_S: Final = 10.0
 WAITING_MAX: Final = 512
 """Questions that may wait for a thread; more are told to come again."""
 
@@ -45,5 +46,6 @@ class QueryPages:
         return PageReply(reply.status, reply.body, reply.content_type, reply.headers)
 
     async def drain(self) -> None:
-        """Until no thread is at work."""
-        await self._lane.wait_idle()
+        """See the port."""
+        with trio.move_on_after(DRAIN_TIMEOUT_S):
+            await self._lane.wait_idle()

@@ -241,6 +241,7 @@ def _check_files(settings: Settings) -> Iterator[Problem]:
         "p2p.tls_certificate": settings.p2p.tls_certificate,
         "p2p.tls_key": settings.p2p.tls_key,
         "p2p.tls_ca": settings.p2p.tls_ca,
+        "replica.upstream_token_file": settings.replica.upstream_token_file,
         "light.checkpoint": settings.light.checkpoint,
         "light.upstream_ca": settings.light.upstream_ca,
         "light.upstream_certificate": settings.light.upstream_certificate,

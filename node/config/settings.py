@@ -199,6 +199,8 @@ class ReplicaSettings:
     block."""
     upstreams: tuple[str, ...] = ()
     """JSON-RPC URLs that transactions are sent to, in order of preference, beside the gossip among peers."""
+    upstream_token_file: Path | None = None
+    """First line is the bearer token that upstreams want; mode 0600."""
     resend_s: float = 10.0
     """A transaction that is in no block after this long is sent again, to the next upstream that is well."""
     query_timeout_s: float = 5.0

@@ -43,6 +43,8 @@ class RpcApi:
         """Wait until no worker thread is at work."""
         await self.dispatcher.drain()
         await self.admin_dispatcher.drain()
+        if self.pages is not None:
+            await self.pages.drain()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed subscriptions and filters until cancelled."""

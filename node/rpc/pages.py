@@ -40,3 +40,7 @@ class Pages(Protocol):
     async def answer(self, target: str, if_none_match: str | None) -> PageReply:
         """What a GET of this target gives; only StorageError comes out."""
         ...
+
+    async def drain(self) -> None:
+        """Until nothing is at work, or a while has passed."""
+        ...

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from devnet.bring_up import PortChoice, bring_down, bring_up
-from devnet.layout import Layout, open_layout
+from devnet.client import Unreachable
+from devnet.layout import HOST, Layout, NodeFiles, open_layout
 from devnet.load import Plan, run_load
 from devnet.manifest import load_manifest
-from devnet.network import RunningNetwork
+from devnet.network import RunningNetwork, wait_until
 from devnet.perturb import heal, perturb
+from devnet.ports import is_free
+from devnet.wallet import Wallet, read_fees
 from node.replica.client import ClientOptions, ReplicaClient
 from tests.faults.live import free_ports
 
@@ -117,3 +120,33 @@ def _wait_well(client: ReplicaClient, url: str) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"{url} was not found well again: {replica.reason}")
+
+
+def test_what_a_replica_has_taken_reaches_a_block_though_both_it_and_the_core_die(layout: Layout) -> None:
+    """Nobody else has heard of the transactions when the replica is killed."""
+    with RunningNetwork(layout) as running:
+        core, replica = running.clients["core"], running.clients["replica-1"]
+        wallet = Wallet(layout.accounts[1]["private_key"], layout.network.chain_id)
+        wallet.read_nonce(core)
+        fees = read_fees(core)
+        perturb(running, "kill", ["core", "replica-2"], lambda _: None)
+        sent = [wallet.fee_market(fees, 21_000, "0x" + "99" * 20, 1) for _ in range(5)]
+        for signed in sent:
+            assert replica.call("eth_sendRawTransaction", signed.raw) == signed.hash
+        perturb(running, "kill", ["replica-1"], lambda _: None)
+        # A process that is killed lets go of its ports a moment later.
+        wait_until(lambda: all(_is_gone(node) for node in layout.nodes), DEADLINE_S, "all processes gone")
+        heal(running, lambda _: None)
+
+        def is_settled() -> bool:
+            try:
+                receipts = [core.call("eth_getTransactionReceipt", signed.hash) for signed in sent]
+            except Unreachable:
+                return False  # it is on its way up
+            return all(receipt is not None and receipt["status"] == "0x1" for receipt in receipts)
+
+        wait_until(is_settled, DEADLINE_S, "every transaction in a block")
+
+
+def _is_gone(node: NodeFiles) -> bool:
+    return all(is_free(HOST, port) for port in (node.p2p_port, node.rpc_port, node.metrics_port))
