@@ -1,5 +1,8 @@
 """The extension in C. Wrong lengths are ValueError; arguments are bytes-like."""
 
+from collections.abc import Sequence
+from typing import Any
+
 def keccak256(data: bytes, /) -> bytes:
     """Keccak-256."""
 
@@ -23,3 +26,24 @@ def bn128_pair(pair: bytes, product: bytes, /) -> bytes | None:
 
 def bn128_is_one(product: bytes, /) -> bool:
     """Whether a product of pairings is one."""
+
+def rlp_encode(value: Any, /) -> bytes:
+    """RLP of bytes, a number that is not negative, or a sequence of these."""
+
+def rlp_decode(data: bytes, depth_max: int, lists_max: int, /) -> Any:
+    """The one item that `data` encodes; ValueError for anything else."""
+
+def trie_node(encoded: bytes, /) -> list[bytes] | tuple[str, bool, bytes]:
+    """Sixteen references and a value, or nibbles, whether a leaf, and payload; ValueError for no node."""
+
+def trie_leaf(nibbles: str, value: bytes, /) -> bytes:
+    """A leaf's encoding."""
+
+def trie_extension(nibbles: str, child: bytes, /) -> bytes:
+    """An extension's encoding; `child` is a reference."""
+
+def trie_branch(items: Sequence[bytes], /) -> bytes:
+    """A branch's encoding, of a list of seventeen encoded items."""
+
+def trie_reference(encoded: bytes, /) -> bytes:
+    """How a parent refers to an encoded node."""

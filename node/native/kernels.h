@@ -11,11 +11,17 @@
 /* keccak.c: `output` takes 32 bytes. */
 void keccak256(const uint8_t *data, size_t size, uint8_t *output);
 
+/* rlp.c: where the payload of the item at `position` lies; 0 when there is none that ends before `limit`. */
+typedef struct { size_t start, end; int is_list; } rlp_bounds;
+int rlp_item(const uint8_t *data, size_t position, size_t limit, rlp_bounds *item);
+
 /* Functions of the module, one table per file. */
 extern PyMethodDef keccak_methods[];
 extern PyMethodDef blake2_methods[];
 extern PyMethodDef recover_methods[];
 extern PyMethodDef bn128_methods[];
+extern PyMethodDef rlp_methods[];
+extern PyMethodDef trie_methods[];
 
 /* bn128.c: makes its constants; called once, when the module is loaded. */
 void bn128_prepare(void);

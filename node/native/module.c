@@ -11,7 +11,9 @@ PyMODINIT_FUNC PyInit__kernels(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    PyMethodDef *tables[] = {keccak_methods, blake2_methods, recover_methods, bn128_methods};
+    PyMethodDef *tables[] = {
+        keccak_methods, blake2_methods, recover_methods, bn128_methods, rlp_methods, trie_methods,
+    };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         if (PyModule_AddFunctions(module, tables[i]) < 0) {
             Py_DECREF(module);

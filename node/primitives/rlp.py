@@ -4,8 +4,9 @@ A decoded item is bytes or a list of items. Integers are big-endian bytes withou
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from node.native import kernels
 from node.primitives.errors import ChainError
 
 Item: TypeAlias = "bytes | list[Item]"
@@ -25,15 +26,25 @@ class RlpError(ChainError):
 # --- encoding
 
 
-def encode(value: Encodable) -> bytes:
-    """Canonical encoding of bytes, a non-negative integer, or a sequence of these."""
+def encode_in_python(value: Encodable) -> bytes:
+    """See `encode`."""
     if value.__class__ is bytes:
         return encode_bytes(value)
     if isinstance(value, int):
         return encode_uint(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return encode_bytes(bytes(value))
-    return encode_list(map(encode, value))
+    return encode_list(map(encode_in_python, value))
+
+
+if TYPE_CHECKING or kernels is None:
+
+    def encode(value: Encodable) -> bytes:
+        """Canonical encoding of bytes, a non-negative integer, or a sequence of these."""
+        return encode_in_python(value)
+
+else:
+    encode = kernels.rlp_encode
 
 
 def encode_bytes(value: bytes) -> bytes:
@@ -71,6 +82,17 @@ def encode_list(encoded_items: Iterable[bytes]) -> bytes:
 
 def decode(data: bytes) -> Item:
     """The one item that `data` encodes, whole; RlpError for anything else."""
+    if kernels is not None:
+        try:
+            item: Item = kernels.rlp_decode(data, DEPTH_MAX, LISTS_MAX)
+            return item
+        except ValueError:
+            pass  # the Python form finds the words
+    return decode_in_python(data)
+
+
+def decode_in_python(data: bytes) -> Item:
+    """See `decode`."""
     items = _decode_run(data, 0, len(data), 0, [LISTS_MAX])
     if len(items) != 1:
         raise RlpError(f"{len(items)} items where one is expected")

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from sha3 import keccak_256
 
+from node.native import kernels
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Hash32
@@ -40,20 +41,20 @@ Branch: TypeAlias = list[bytes]
 """Sixteen references, then the RLP of the value that ends here (EMPTY for none)."""
 
 
-def encode_leaf(nibbles: str, value: bytes) -> bytes:
-    """The end of a path with its value."""
+def leaf_in_python(nibbles: str, value: bytes) -> bytes:
+    """See `encode_leaf`."""
     path = bytes.fromhex(("3" if len(nibbles) & 1 else "20") + nibbles)
     return rlp.encode_list((rlp.encode_bytes(path), rlp.encode_bytes(value)))
 
 
-def encode_extension(nibbles: str, child: bytes) -> bytes:
-    """A stretch of path without a fork; `child` is a reference."""
+def extension_in_python(nibbles: str, child: bytes) -> bytes:
+    """See `encode_extension`."""
     path = bytes.fromhex(("1" if len(nibbles) & 1 else "00") + nibbles)
     return rlp.encode_list((rlp.encode_bytes(path), child))
 
 
-def encode_branch(items: Sequence[bytes]) -> bytes:
-    """A fork: sixteen references and the RLP of a value."""
+def branch_in_python(items: Sequence[bytes]) -> bytes:
+    """See `encode_branch`."""
     payload = b"".join(items)
     size = len(payload)
     if size > 0xFF:
@@ -61,13 +62,34 @@ def encode_branch(items: Sequence[bytes]) -> bytes:
     return (bytes((0xF8, size)) if size > 55 else bytes((0xC0 + size,))) + payload
 
 
-def reference(encoded: bytes) -> bytes:
-    """How a parent refers to this node."""
+def reference_in_python(encoded: bytes) -> bytes:
+    """See `reference`."""
     return encoded if len(encoded) < 32 else b"\xa0" + keccak_256(encoded).digest()
+
+
+encode_leaf = leaf_in_python if kernels is None else kernels.trie_leaf
+"""The end of a path (nibbles, at most 126) with its value."""
+encode_extension = extension_in_python if kernels is None else kernels.trie_extension
+"""A stretch of path without a fork, and the reference to what is behind it."""
+encode_branch = branch_in_python if kernels is None else kernels.trie_branch
+"""A fork: a list of sixteen references and the RLP of a value."""
+reference = reference_in_python if kernels is None else kernels.trie_reference
+"""How a parent refers to an encoded node."""
 
 
 def decode_node(encoded: bytes) -> Branch | Short:
     """The node of an encoding; RlpError for bytes that are no node."""
+    if kernels is not None:
+        try:
+            node = kernels.trie_node(encoded)
+            return node if isinstance(node, list) else Short(*node)
+        except ValueError:
+            pass  # the Python form finds the words
+    return decode_node_in_python(encoded)
+
+
+def decode_node_in_python(encoded: bytes) -> Branch | Short:
+    """See `decode_node`."""
     # Near the root of a large trie every branch is full; its layout is fixed.
     if len(encoded) == _FULL_BRANCH_BYTES and encoded[3::33] == _FULL_BRANCH_STRIDE:
         return list(_FULL_BRANCH.unpack_from(encoded, 3))
@@ -134,7 +156,7 @@ def string_of(item: bytes) -> bytes:
 
 def _payload_start(encoded: bytes) -> int:
     size = len(encoded)
-    if encoded[:1] == b"\xf8" and encoded[1] == size - 2 > 55:
+    if size > 57 and encoded[0] == 0xF8 and encoded[1] == size - 2:
         return 2
     start, end, is_list = rlp.item_bounds(encoded, 0, size)
     if not is_list or end != size:

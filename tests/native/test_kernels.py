@@ -15,6 +15,7 @@ from sha3 import keccak_256
 
 from node import native
 from node.execution.evm import blake2, curve
+from node.primitives import rlp
 from node.primitives.crypto import (
     SECP256K1_N,
     InvalidSignature,
@@ -23,6 +24,7 @@ from node.primitives.crypto import (
     recover_addresses,
 )
 from node.primitives.ids import Hash32
+from node.trie import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 built = pytest.mark.skipif(native.kernels is None, reason=f"kernels: {native.in_words()}")
@@ -98,6 +100,150 @@ factors = st.one_of(st.integers(0, 2**256 - 1), st.sampled_from(EDGES)).map(numb
 def test_hashes(data):
     assert KERNELS.keccak256(data) == keccak_256(data).digest()
     assert KERNELS.keccak256(bytearray(data)) == KERNELS.keccak256(memoryview(data))
+
+
+encodable = st.recursive(
+    st.one_of(
+        st.binary(max_size=70),
+        st.binary(max_size=70).map(bytearray),
+        st.binary(max_size=70).map(memoryview),
+        st.integers(0, 2**70),
+        st.integers(0, 2**2100),
+        st.sampled_from(
+            (0, 1, 127, 128, 255, 256, True, False, bytes(55), bytes(56), bytes(300), bytes(70_000))
+        ),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.lists(inner, max_size=5).map(tuple)),
+    max_leaves=30,
+)
+
+
+@given(encodable)
+def test_encodings(value):
+    assert rlp.encode(value) == rlp.encode_in_python(value)
+
+
+@pytest.mark.parametrize("value", [-1, [-1], [b"", [-(2**70)]]])
+def test_negative_numbers_have_no_encoding(value):
+    for encode in (rlp.encode, rlp.encode_in_python):
+        with pytest.raises(OverflowError):
+            encode(value)
+
+
+@built
+@pytest.mark.parametrize("value", ["text", None, 1.5, [None]])
+def test_what_is_neither_bytes_nor_number_nor_list_has_no_encoding(value):
+    with pytest.raises(TypeError):
+        rlp.encode(value)
+
+
+def test_lists_without_end_are_an_error_and_no_crash():
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(RecursionError):
+        rlp.encode(endless)
+
+
+def mangled(encoded: bytes, place: int, byte: int, cut: int) -> bytes:
+    """An encoding with one byte changed, cut short or with something behind it."""
+    if not encoded:
+        return bytes((byte,))
+    place %= len(encoded)
+    changed = encoded[:place] + bytes((byte,)) + encoded[place + 1 :]
+    return changed[: len(changed) - cut] if cut >= 0 else changed + bytes(-cut)
+
+
+def verdict(decode, data: bytes):
+    """What a decoder says, errors by their words."""
+    try:
+        return decode(data)
+    except rlp.RlpError as error:
+        return str(error)
+
+
+def nested(depth: int) -> bytes:
+    """Lists in lists."""
+    encoded = b"\xc0"
+    for _ in range(depth):
+        encoded = rlp.encode_list([encoded])
+    return encoded
+
+
+changes = (st.integers(0, 999), st.integers(0, 255), st.integers(-2, 2))
+noise = st.one_of(
+    st.binary(max_size=80),
+    st.builds(
+        mangled,
+        encodable.map(rlp.encode_in_python),
+        st.integers(0, 999),
+        st.integers(0, 255),
+        st.integers(-2, 2),
+    ),
+    st.integers(60, 70).map(nested),
+)
+
+
+@settings(max_examples=400)
+@given(noise)
+def test_decodings(data):
+    assert verdict(rlp.decode, data) == verdict(rlp.decode_in_python, data)
+
+
+def test_lists_are_counted(monkeypatch):
+    monkeypatch.setattr(rlp, "LISTS_MAX", 100)
+    for count in (98, 99, 100, 101):
+        data = rlp.encode_list([b"\xc0"] * count)
+        assert verdict(rlp.decode, data) == verdict(rlp.decode_in_python, data)
+
+
+nibbles = st.text("0123456789abcdef", max_size=64)
+references = st.one_of(
+    st.just(nodes.EMPTY),
+    st.binary(min_size=32, max_size=32).map(lambda digest: b"\xa0" + digest),
+    st.just(b"\xc1\x05"),
+)
+
+
+@given(nibbles, st.binary(max_size=300), references)
+def test_leaves_and_extensions(path, value, child):
+    leaf, extension = nodes.leaf_in_python(path, value), nodes.extension_in_python(path, child)
+    assert (nodes.encode_leaf(path, value), nodes.encode_extension(path, child)) == (leaf, extension)
+    for encoded in (leaf, extension):
+        assert nodes.reference(encoded) == nodes.reference_in_python(encoded)
+        assert verdict(nodes.decode_node, encoded) == verdict(nodes.decode_node_in_python, encoded)
+
+
+@given(st.lists(references, min_size=16, max_size=16), st.binary(max_size=300))
+def test_branches(items, value):
+    items = [*items, rlp.encode_bytes(value)]
+    encoded = nodes.branch_in_python(items)
+    assert nodes.encode_branch(items) == encoded
+    assert nodes.decode_node(encoded) == nodes.decode_node_in_python(encoded)
+
+
+some_nodes = st.one_of(
+    st.builds(nodes.leaf_in_python, nibbles, st.binary(max_size=40)),
+    st.builds(nodes.extension_in_python, nibbles, references),
+    st.lists(references, min_size=15, max_size=18).map(nodes.branch_in_python),
+    st.lists(st.binary(max_size=40), max_size=3).map(rlp.encode_in_python),
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.one_of(
+        noise, st.builds(mangled, some_nodes, st.integers(0, 999), st.integers(0, 255), st.integers(-2, 2))
+    )
+)
+def test_what_is_no_node_is_none_to_both(data):
+    assert verdict(nodes.decode_node, data) == verdict(nodes.decode_node_in_python, data)
+
+
+@built
+@pytest.mark.parametrize("path", ["g", "A", "é", "0" * 128])
+def test_a_path_is_hex_digits(path):
+    with pytest.raises(ValueError, match="path"):
+        KERNELS.trie_leaf(path, b"")
 
 
 @given(

@@ -1,0 +1,229 @@
+/* Strict RLP (Yellow Paper, appendix B). What is refused here is refused by node.primitives.rlp too, in words. */
+
+#include "kernels.h"
+
+/* --- encoding: from the last byte to the first, so that a list's size is known when its prefix is written */
+
+typedef struct {
+    uint8_t *memory;
+    size_t size, start; /* bytes from `start` on are written */
+} backwards;
+
+static uint8_t *room(backwards *out, size_t count)
+{
+    if (out->start < count) {
+        size_t written = out->size - out->start;
+        if (count > (size_t)PY_SSIZE_T_MAX / 4 || out->size > (size_t)PY_SSIZE_T_MAX / 4)
+            return (uint8_t *)PyErr_NoMemory();
+        size_t size = 2 * out->size + count;
+        uint8_t *memory = PyMem_Malloc(size);
+        if (memory == NULL)
+            return (uint8_t *)PyErr_NoMemory();
+        memcpy(memory + size - written, out->memory + out->start, written);
+        PyMem_Free(out->memory);
+        *out = (backwards){memory, size, size - written};
+    }
+    out->start -= count;
+    return out->memory + out->start;
+}
+
+static int put_prefix(backwards *out, size_t size, uint8_t base)
+{
+    uint8_t prefix[9];
+    size_t at = sizeof prefix;
+    if (size < 56) {
+        prefix[--at] = (uint8_t)(base + size);
+    } else {
+        uint8_t width = 0;
+        for (; size; size >>= 8, width++)
+            prefix[--at] = (uint8_t)size;
+        prefix[--at] = (uint8_t)(base + 55 + width);
+    }
+    uint8_t *place = room(out, sizeof prefix - at);
+    if (place == NULL)
+        return -1;
+    memcpy(place, prefix + at, sizeof prefix - at);
+    return 0;
+}
+
+static int put_string(backwards *out, const uint8_t *data, size_t size)
+{
+    uint8_t *place = room(out, size);
+    if (place == NULL)
+        return -1;
+    if (size)
+        memcpy(place, data, size);
+    return size == 1 && data[0] < 0x80 ? 0 : put_prefix(out, size, 0x80);
+}
+
+static int put_number(backwards *out, PyObject *number)
+{
+    int sign = _PyLong_Sign(number);
+    if (sign < 0) {
+        PyErr_SetString(PyExc_OverflowError, "can't convert negative int to unsigned");
+        return -1;
+    }
+    size_t size = sign ? (size_t)(_PyLong_NumBits(number) + 7) / 8 : 0;
+    uint8_t *place = room(out, size);
+    if (place == NULL)
+        return -1;
+#if PY_VERSION_HEX >= 0x030D0000
+    if (size && _PyLong_AsByteArray((PyLongObject *)number, place, size, 0, 0, 1) < 0)
+        return -1;
+#else
+    if (size && _PyLong_AsByteArray((PyLongObject *)number, place, size, 0, 0) < 0)
+        return -1;
+#endif
+    return size == 1 && place[0] < 0x80 ? 0 : put_prefix(out, size, 0x80);
+}
+
+static int put(backwards *out, PyObject *value);
+
+static int put_list(backwards *out, PyObject *value)
+{
+    PyObject *items = PySequence_Fast(value, "RLP is made of bytes, numbers and sequences of these");
+    if (items == NULL)
+        return -1;
+    int result = -1;
+    size_t before = out->size - out->start;
+    if (Py_EnterRecursiveCall(" while encoding RLP") == 0) {
+        result = 0;
+        for (Py_ssize_t i = PySequence_Fast_GET_SIZE(items); result == 0 && i > 0; i--)
+            result = put(out, PySequence_Fast_GET_ITEM(items, i - 1));
+        Py_LeaveRecursiveCall();
+    }
+    Py_DECREF(items);
+    return result < 0 ? -1 : put_prefix(out, out->size - out->start - before, 0xC0);
+}
+
+static int put(backwards *out, PyObject *value)
+{
+    if (PyBytes_Check(value))
+        return put_string(out, (const uint8_t *)PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
+    if (PyLong_Check(value))
+        return put_number(out, value);
+    if (PyList_Check(value) || PyTuple_Check(value))
+        return put_list(out, value);
+    if (PyObject_CheckBuffer(value)) {
+        Py_buffer view;
+        if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0)
+            return -1;
+        int result = put_string(out, view.buf, (size_t)view.len);
+        PyBuffer_Release(&view);
+        return result;
+    }
+    if (PyUnicode_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "RLP has no text");
+        return -1;
+    }
+    return put_list(out, value);
+}
+
+static PyObject *py_rlp_encode(PyObject *self, PyObject *value)
+{
+    (void)self;
+    enum { FIRST_BYTES = 512 };
+    backwards out = {PyMem_Malloc(FIRST_BYTES), FIRST_BYTES, FIRST_BYTES};
+    if (out.memory == NULL)
+        return PyErr_NoMemory();
+    PyObject *result = NULL;
+    if (put(&out, value) == 0)
+        result = PyBytes_FromStringAndSize((const char *)out.memory + out.start, (Py_ssize_t)(out.size - out.start));
+    PyMem_Free(out.memory);
+    return result;
+}
+
+/* --- decoding */
+
+int rlp_item(const uint8_t *data, size_t position, size_t limit, rlp_bounds *item)
+{
+    if (position >= limit)
+        return 0;
+    uint8_t prefix = data[position];
+    size_t start = position + 1, size = 0;
+    item->is_list = prefix >= 0xC0;
+    if (prefix < 0x80) {
+        start = position;
+        size = 1;
+    } else if (prefix < 0xB8 || (prefix >= 0xC0 && prefix < 0xF8)) {
+        size = prefix - (item->is_list ? 0xC0 : 0x80);
+        if (prefix == 0x81 && start < limit && data[start] < 0x80)
+            return 0;
+    } else {
+        size_t width = prefix - (item->is_list ? 0xF7 : 0xB7);
+        if (width > limit - start || width > sizeof size || data[start] == 0)
+            return 0;
+        for (size_t i = 0; i < width; i++)
+            size = size << 8 | data[start + i];
+        start += width;
+        if (size < 56)
+            return 0;
+    }
+    if (size > limit - start)
+        return 0;
+    item->start = start;
+    item->end = start + size;
+    return 1;
+}
+
+typedef struct {
+    const uint8_t *data;
+    Py_ssize_t depth_max, lists_left;
+} decoding;
+
+static PyObject *run_of(decoding *d, size_t position, size_t end, Py_ssize_t depth)
+{
+    d->lists_left--;
+    if (depth > d->depth_max || d->lists_left < 0) {
+        PyErr_SetString(PyExc_ValueError, "RLP of too many lists, or nested too deeply");
+        return NULL;
+    }
+    PyObject *items = PyList_New(0);
+    while (items != NULL && position < end) {
+        rlp_bounds item;
+        PyObject *value = NULL;
+        if (!rlp_item(d->data, position, end, &item))
+            PyErr_SetString(PyExc_ValueError, "no RLP");
+        else if (item.is_list)
+            value = run_of(d, item.start, item.end, depth + 1);
+        else
+            value = PyBytes_FromStringAndSize((const char *)d->data + item.start, (Py_ssize_t)(item.end - item.start));
+        if (value == NULL || PyList_Append(items, value) < 0)
+            Py_CLEAR(items);
+        Py_XDECREF(value);
+        if (items != NULL)
+            position = item.end;
+    }
+    return items;
+}
+
+static PyObject *py_rlp_decode(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer input;
+    Py_ssize_t depth_max, lists_max;
+    if (!PyArg_ParseTuple(args, "y*nn", &input, &depth_max, &lists_max))
+        return NULL;
+    PyObject *items = NULL, *result = NULL;
+    if (depth_max > 256) {
+        PyErr_SetString(PyExc_ValueError, "nested deeper than this is not decoded in C");
+    } else {
+        decoding d = {input.buf, depth_max, lists_max};
+        items = run_of(&d, 0, (size_t)input.len, 0);
+    }
+    if (items != NULL && PyList_GET_SIZE(items) == 1) {
+        result = PyList_GET_ITEM(items, 0);
+        Py_INCREF(result);
+    } else if (items != NULL) {
+        PyErr_SetString(PyExc_ValueError, "one item is expected");
+    }
+    Py_XDECREF(items);
+    PyBuffer_Release(&input);
+    return result;
+}
+
+PyMethodDef rlp_methods[] = {
+    {"rlp_encode", py_rlp_encode, METH_O, "RLP of bytes, numbers and sequences of these."},
+    {"rlp_decode", py_rlp_decode, METH_VARARGS, "The one item that bytes encode."},
+    {NULL, NULL, 0, NULL},
+};
