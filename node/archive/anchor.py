@@ -9,17 +9,18 @@ anchors. Worker threads only: a call may wait for minutes.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eth_abi import abi as codec
 
-from contracts.deploy import DeployFailed
-from contracts.rpc_chain import RpcChain
 from node.archive.errors import ArchiveFailed
 from node.archive.files import ArchivedFile
 from node.archive.log import consistency, inclusion, root
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.ids import Address, Hash32, hex_of
+
+if TYPE_CHECKING:
+    from contracts.rpc_chain import RpcChain
 
 NOBODY: Final = "0x" + "00" * 20
 READER_KEY: Final = "00" * 31 + "01"
@@ -39,6 +40,9 @@ class AuditLogCalls:
         self._chain: RpcChain | None = None
 
     def __enter__(self) -> "AuditLogCalls":
+        # web3 is a second of a node's start and 60 MB: only who anchors pays for it.
+        from contracts.rpc_chain import RpcChain
+
         with self._failures():
             self._chain = RpcChain(self._url, self._key)
         return self
@@ -68,7 +72,7 @@ class AuditLogCalls:
             self._open.send([(self._contract, data)])
 
     @property
-    def _open(self) -> RpcChain:
+    def _open(self) -> "RpcChain":
         assert self._chain is not None, "use it as a context manager"
         return self._chain
 
@@ -82,6 +86,8 @@ class AuditLogCalls:
     @contextmanager
     def _failures(self) -> Iterator[None]:
         """All that can go wrong between us and the contract is one kind of failure: try again later."""
+        from contracts.deploy import DeployFailed
+
         try:
             yield
         except (DeployFailed, OSError, ValueError) as error:
