@@ -23,9 +23,11 @@ _V = TypeVar("_V")
 class TokenBucket:
     """So much a second, and so much at once. Taking more than there is makes a debt to be waited out."""
 
-    __slots__ = ("_burst", "_level", "_rate", "_seen")
+    __slots__ = ("_burst", "_debt_max", "_level", "_rate", "_seen")
 
-    def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
+    def __init__(self, rate_per_s: float, burst: float, now: float, debt_max: float = float("inf")) -> None:
+        """The debt grows to `debt_max` at most."""
+        self._debt_max = debt_max
         self._rate = rate_per_s
         self._burst = burst
         self._level = burst
@@ -33,7 +35,8 @@ class TokenBucket:
 
     def take(self, amount: float, now: float) -> float:
         """Take `amount`; the seconds until the debt that leaves is paid, 0.0 when there is none."""
-        self._level = min(self._burst, self._level + (now - self._seen) * self._rate) - amount
+        level = min(self._burst, self._level + (now - self._seen) * self._rate) - amount
+        self._level = max(level, -self._debt_max)
         self._seen = now
         return max(0.0, -self._level / self._rate)
 
@@ -123,7 +126,9 @@ class Gate:
     def _bucket(self, group: str, now: float) -> TokenBucket:
         bucket = self._hosts.pop(group, None)
         if bucket is None:
-            bucket = TokenBucket(self._limits.host_per_s, self._limits.host_burst, now)
+            # A site may stand behind one address: what one of its machines did is forgiven in half a minute.
+            burst = self._limits.host_burst
+            bucket = TokenBucket(self._limits.host_per_s, burst, now, debt_max=burst)
         self._hosts[group] = bucket
         _trim(self._hosts, HOSTS_KEPT)
         return bucket

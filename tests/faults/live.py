@@ -24,6 +24,7 @@ from devnet.layout import HOST, Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
 
 ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = ("production", "storage", "pool", "rpc", "p2p")
 NAMES = ("alpha", "beta", "gamma", "delta")
 START_TIMEOUT_S = 60.0
 BATCH_MAX = 200
@@ -53,7 +54,7 @@ def make_network(
     home: Path, *, validators: int = 1, accounts: int = 10, epoch: int = 30, **more: Any
 ) -> Layout:
     """Keys, genesis and settings. `more`: fields of Network, and node settings by section."""
-    sections = {key: more.pop(key) for key in ("production", "storage", "pool", "rpc") if key in more}
+    sections = {key: more.pop(key) for key in SECTIONS if key in more}
     first = free_ports(4 * validators)
     network = Network(
         name="faults",

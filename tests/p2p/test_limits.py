@@ -124,3 +124,13 @@ def test_the_delay_before_redialling_doubles_up_to_its_limit_and_is_spread() -> 
     )
     assert redial_delay_s(3, 1, 30, draw=0) == 4
     assert redial_delay_s(10_000, 1, 30, draw=0) == 15
+
+
+def test_a_flood_from_a_host_is_forgiven_when_it_has_ended() -> None:
+    limits = GateLimits(host_per_s=2.0, host_burst=60)
+    gate = Gate(limits, 0.0)
+    for _ in range(10_000):
+        if gate.enter("10.0.0.1", 1.0) is None:
+            gate.leave("10.0.0.1")
+    assert gate.enter("10.0.0.1", 20.0) is not None
+    assert gate.enter("10.0.0.1", 40.0) is None

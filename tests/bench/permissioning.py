@@ -1,0 +1,98 @@
+"""What asking for every transaction costs: importing blocks with the chain's rules for accounts, and without.
+
+    python -m tests.bench.permissioning [transactions a block] [blocks]
+
+The rules are the contract suite's own, behind their proxies, with every sender entered. All chains import
+the same transfers in one process; "kind" passes what an answer can be remembered by, "whole"
+runs the contracts for each transaction. Ratios are what counts; the times are this machine's.
+"""
+
+import resource
+import sys
+import time
+from typing import Any
+
+from node.chain.opening import Chain
+from node.execution.evm.executor import FastExecutor
+from node.execution.py_evm import PyEvmExecutor
+from node.permissioning.policy import sending_of
+from node.primitives.block import Block
+from node.primitives.ids import Address, hex_of
+from tests.chain.harness import ACCOUNTS, ChainMaker, make_spec, take, transfer
+from tests.contracts.sandbox import Sandbox
+from tests.permissioning.suite_rules import SUITE_INGRESS, suite_alloc
+
+SENDERS = len(ACCOUNTS)
+
+
+def chain_of(sees: str | None) -> ChainMaker:
+    """A chain that begins with the suite; `sees` None asks nobody."""
+    alloc = suite_alloc(Sandbox(), [account.address for account in ACCOUNTS])
+    phoenix: dict[str, Any] = {}
+    if sees is not None:
+        phoenix = {"accountPermissioning": {"ingress": hex_of(SUITE_INGRESS), "block": 1, "sees": sees}}
+    spec = make_spec(alloc=alloc, gas_limit=100_000_000, phoenix=phoenix)
+    return ChainMaker(spec, executor=FastExecutor(PyEvmExecutor()))
+
+
+def import_all(chain: Chain, blocks: list[Block]) -> float:
+    """Seconds to import blocks whose senders are known, as they are from a pool."""
+    began = time.perf_counter()
+    for block in blocks:
+        take(chain, [block])
+    return time.perf_counter() - began
+
+
+def measure(sees: str | None, size: int, count: int) -> dict[str, float]:
+    """Microseconds a transaction, and how many questions ran code."""
+    maker = chain_of(sees)
+    blocks = []
+    for number in range(count):
+        nonces = [number * size // SENDERS + place // SENDERS for place in range(size)]
+        txs = [transfer(ACCOUNTS[place % SENDERS], nonces[place]) for place in range(size)]
+        blocks.append(maker.extend(txs))
+    best, asked, executed = float("inf"), 0, 0
+    for _ in range(3):
+        chain = maker.open()
+        best = min(best, import_all(chain, blocks))
+        asked, executed = chain.caller.asked, chain.caller.executed
+    return {"us": best / (size * count) * 1e6, "asked": asked, "executed": executed}
+
+
+def cold_and_warm(size: int = 200) -> tuple[float, float]:
+    """Microseconds of one question that runs code, and of one that is remembered at a new state."""
+    maker = chain_of("kind")
+    rules, caller = maker.chain.account_rules, maker.chain.caller
+    targets = [Address(bytes([9, *place.to_bytes(19, "big")])) for place in range(size)]
+    txs = [transfer(ACCOUNTS[place % SENDERS], 0, to=target) for place, target in enumerate(targets)]
+    sendings = [sending_of(tx) for tx in txs]
+    took = []
+    for _ in range(2):
+        view = maker.reader.state_at(maker.head.hash)
+        began = time.perf_counter()
+        assert all(rules.decide(maker.head, view, sending).allowed for sending in sendings)
+        took.append((time.perf_counter() - began) / size * 1e6)
+        maker.extend([transfer(ACCOUNTS[0], 0)])
+    assert caller.executed >= size
+    return took[0], took[1]
+
+
+def main() -> None:
+    """Three chains, one line each."""
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    results = {name or "none": measure(name, size, count) for name in (None, "kind", "whole")}
+    base = results["none"]["us"]
+    print(f"{count} blocks of {size} transfers from {SENDERS} senders")
+    for name, result in results.items():
+        print(
+            f"{name:6} {result['us']:8.1f} us a transaction   x{result['us'] / base:4.2f}"
+            f"   asked {result['asked']:6.0f}   ran code {result['executed']:6.0f}"
+        )
+    cold, warm = cold_and_warm()
+    print(f"one question: {cold:.0f} us when code runs, {warm:.1f} us when remembered (at a new state)")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
