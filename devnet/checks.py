@@ -6,13 +6,14 @@ their seals recovered here, so that a node is not believed what can be computed.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from consensus.clique.extra_data import recover_author
 from devnet.client import RpcClient, RpcError, Unreachable, on_all
+from devnet.finding import Finding
 from devnet.network import POLL_S, NodeView, RunningNetwork
+from devnet.replica_checks import check_replicas
 from node.primitives.block import Header
 from node.primitives.ids import Address, Hash32, hex_of
 
@@ -24,15 +25,6 @@ RECEIPT_BLOCKS_MAX: Final = 16
 """Settled blocks with transactions whose receipts are compared."""
 ADVANCE_PERIODS: Final = 8
 """A head that stands still for so many periods stands still."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One invariant: whether it holds, and what was seen."""
-
-    what: str
-    holds: bool
-    detail: str
 
 
 def check(network: RunningNetwork) -> list[Finding]:
@@ -59,6 +51,7 @@ def _findings(network: RunningNetwork) -> Iterator[Finding]:
             return
         yield from _settled_blocks(network, clients, settled)
         yield _same_accounts(network, clients, settled)
+        yield from check_replicas(network, clients, settled)
     except (Unreachable, RpcError, KeyError, TypeError) as error:
         yield Finding("every question is answered", False, f"{type(error).__name__}: {error}")
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from devnet.checks import Finding, check
+from devnet.checks import check
 from devnet.client import RpcError
+from devnet.finding import Finding
 from devnet.keys import sealing_key
 from devnet.layout import Layout
 from tests.devnet.fakes.chain import NAMES, FakeNetwork, network, with_state_root
