@@ -59,7 +59,7 @@ async def open_replica(
         database,
         reader,
         identity=f"{reader.spec.chain_id}:{hex_of(reader.genesis.hash)}",
-        moves_of=_moves_of(chain, executor) if settings.replica.trace_transfers else None,
+        moves_of=moves_source(chain, executor) if settings.replica.trace_transfers else None,
         state_at=lambda block_hash: _state_at(chain, block_hash),
         known=_known(settings, reader.spec),
     )
@@ -147,7 +147,8 @@ def _known(settings: Settings, spec: ChainSpec) -> dict[Address, str]:
     return known
 
 
-def _moves_of(chain: Chain, executor: Executor) -> MovesOf:
+def moves_source(chain: Chain, executor: Executor) -> MovesOf:
+    """Runs blocks again to see what moved inside their transactions; for a worker thread."""
     fast = executor if isinstance(executor, FastExecutor) else FastExecutor(executor)
     reader = chain.reader
 

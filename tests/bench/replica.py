@@ -1,0 +1,278 @@
+"""Reads of a replica beside anvil's, method by method and mixed, per CPU second and per second, in one run.
+
+    python tests/bench/replica.py                  four seconds for each method
+    python tests/bench/replica.py --seconds 1      a quick look
+
+Both hold the same transactions: a contract, an event of it in every block, plain transfers. Each is a process
+of its own on the loopback; the load is that of `tests/bench/rpc.py`: keep-alive connections, one request at a
+time on each. Anvil (npm @foundry-rs/anvil) is native code on as many threads as it likes; it is left out where
+npm cannot bring it. First comes what indexing costs: blocks a second into SQLite, with and without running each
+block a second time for its internal transfers, and the size of the index.
+"""
+
+import argparse
+import json
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import dataclasses
+
+import pytest
+import trio
+
+from devnet.client import RpcClient, Unreachable
+from node.app.replica import moves_source
+from node.backends.chain import node_backend
+from node.backends.query_pages import QueryPages
+from node.backends.replica import ReplicaLogIndex
+from node.config.settings import RpcSettings, StorageSettings
+from node.execution.evm.executor import FastExecutor
+from node.execution.py_evm import PyEvmExecutor
+from node.primitives.transaction import Transaction
+from node.replica.api import Finality, QueryApi
+from node.replica.log_queries import LogQueries
+from node.replica.sqlite import SqliteDatabase
+from node.replica.writer import IndexWriter
+from node.rpc.api import RpcApi
+from node.rpc.encoding import contract_address
+from node.rpc.server import serve_rpc
+from node.storage.leveldb import LevelDB
+from tests.bench.rpc import CONNECTIONS, _step, cpu_seconds, request
+from tests.chain.harness import ACCOUNTS, CHAIN_ID, ChainMaker, sign, transfer
+from tests.interop.npm import npm_install
+from tests.rpc.desk import call, creation_code, take_call
+from tests.rpc.node import NoNetwork, NoSync, make_node
+
+ANVIL = "@foundry-rs/anvil@1.7.1"
+BLOCKS = 300
+TRANSFERS_PER_BLOCK = 5
+LOGS_ASKED = 20
+"""Blocks, and so events, of one eth_getLogs."""
+ALICE = ACCOUNTS[0]
+DESK = contract_address(bytes.fromhex(ALICE.address[2:]), 0)  # type: ignore[arg-type]
+
+
+# --- the same history for both
+
+
+def history() -> Iterator[list[Transaction]]:
+    """Transactions of each block."""
+    yield [sign(ALICE, nonce=0, to=None, data=creation_code(), gas=1_000_000)]
+    for number in range(BLOCKS):
+        order = take_call(ALICE.address, [("pen", 1)])
+        yield [
+            sign(ALICE, nonce=1 + number, to=DESK, data=order, gas=300_000),
+            *(transfer(ACCOUNTS[1], number * TRANSFERS_PER_BLOCK + i) for i in range(TRANSFERS_PER_BLOCK)),
+        ]
+
+
+# --- the replica's process
+
+
+async def serve(folder: Path) -> None:
+    """A chain, its index, and its server; what to ask for and what indexing cost go to standard output."""
+    maker = ChainMaker(
+        kv=LevelDB.open(folder / "db", StorageSettings()), executor=FastExecutor(PyEvmExecutor())
+    )
+    block = None
+    for transactions in history():
+        block = maker.extend(transactions)
+    assert block is not None
+    plain = index(maker, folder / "plain.sqlite", traced=False)
+    traced = index(maker, folder / "index.sqlite", traced=True)
+    database = SqliteDatabase(folder / "index.sqlite")
+    node = make_node(maker)
+    settings = RpcSettings(port=0)
+    api = QueryApi(
+        database,
+        chain_id=CHAIN_ID,
+        finality=Finality(lambda: 0, lambda: 0),
+        unix_time=time.time,
+        timeout_s=60,
+        page_items_max=1000,
+    )
+    backend = dataclasses.replace(
+        node_backend(node, NoNetwork(), NoSync(), None),
+        log_index=ReplicaLogIndex(LogQueries(database, 60)),
+        pages=QueryPages(api),
+    )
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(serve_rpc, settings, RpcApi(backend, settings))
+        about = {
+            "port": listener.socket.getsockname()[1],
+            "transaction": "0x" + block.transactions[0].hash.hex(),
+            "plain": plain,
+            "traced": traced,
+            "index_bytes": (folder / "index.sqlite").stat().st_size,
+            "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        print(json.dumps(about), flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)  # until the parent closes it
+        nursery.cancel_scope.cancel()
+
+
+def index(maker: ChainMaker, path: Path, *, traced: bool) -> float:
+    """Blocks indexed per CPU second."""
+    database = SqliteDatabase(path)
+    moves_of = moves_source(maker.chain, maker.executor) if traced else None
+    writer = IndexWriter(
+        database, maker.reader, identity="bench", moves_of=moves_of, state_at=lambda _: None, known={}
+    )
+    writer.open()
+    began = time.process_time()
+    while writer.step() is not None:
+        pass
+    took = time.process_time() - began
+    database.close()
+    return (BLOCKS + 2) / took
+
+
+# --- anvil
+
+
+@contextmanager
+def running_anvil() -> Iterator[tuple[int, int]]:
+    """Pid and port of an anvil with the same history."""
+    folder = npm_install(ANVIL)
+    (program,) = folder.glob("node_modules/@foundry-rs/anvil-linux-*/bin/anvil")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        str(program), "--silent", "--port", str(port), "--chain-id", str(CHAIN_ID), "--no-mining",
+        "--hardfork", "london",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        client = RpcClient(f"http://127.0.0.1:{port}", 60.0)
+        _wait_for(client)
+        for account in ACCOUNTS[:2]:
+            client.call("anvil_setBalance", account.address, hex(10**24))
+        for transactions in history():
+            for tx in transactions:
+                client.call("eth_sendRawTransaction", "0x" + tx.encoded.hex())
+            client.call("evm_mine")
+        client.close()
+        yield process.pid, port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(client: RpcClient) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            client.call("eth_chainId")
+            return
+        except Unreachable:
+            assert time.monotonic() < until, "anvil does not answer"
+            time.sleep(0.1)
+
+
+# --- the load
+
+
+def questions(transaction: str) -> dict[str, tuple[str, list[Any]]]:
+    """What is asked of both."""
+    orders = {"to": "0x" + DESK.hex(), "input": "0x" + call("orders()").hex()}
+    blocks = {"fromBlock": hex(BLOCKS - LOGS_ASKED), "toBlock": hex(BLOCKS - 1)}
+    return {
+        "eth_blockNumber": ("eth_blockNumber", []),
+        "eth_getBalance": ("eth_getBalance", [ALICE.address, "latest"]),
+        "eth_call": ("eth_call", [orders, "latest"]),
+        "eth_getLogs": ("eth_getLogs", [{"address": "0x" + DESK.hex(), **blocks}]),
+        "eth_getTransactionReceipt": ("eth_getTransactionReceipt", [transaction]),
+    }
+
+
+def measure(pid: int, port: int, requests: Sequence[bytes], seconds: float) -> tuple[float, float]:
+    """Answers per CPU second of the server, and per second; each connection asks in turn."""
+    selector = selectors.DefaultSelector()
+    for place in range(CONNECTIONS):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = requests[place % len(requests)]
+        client.sendall(data)
+        selector.register(client, selectors.EVENT_READ, ([0], data))
+    began, began_cpu, done = time.perf_counter(), cpu_seconds(pid), 0
+    while time.perf_counter() - began < seconds:
+        for key, _ in selector.select(1):
+            done += _step(key.fileobj, *key.data)
+    cpu, wall = cpu_seconds(pid) - began_cpu, time.perf_counter() - began
+    for key in list(selector.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
+    return done / max(cpu, 0.01), done / wall
+
+
+def figures(pid: int, port: int, transaction: str, seconds: float) -> dict[str, tuple[float, float]]:
+    """By method, and all of them at once."""
+    asked = {name: request(port, *each) for name, each in questions(transaction).items()}
+    found = {name: measure(pid, port, [data], seconds) for name, data in asked.items()}
+    return found | {"mixed": measure(pid, port, list(asked.values()), seconds)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each method")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve is not None:
+        trio.run(serve, options.serve)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--serve", folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            about = json.loads(server.stdout.readline())
+            ours = figures(server.pid, about["port"], about["transaction"], options.seconds)
+            server.stdin.close()
+    try:
+        with running_anvil() as (pid, port):
+            theirs = figures(pid, port, about["transaction"], options.seconds)
+    except pytest.skip.Exception as reason:
+        print(f"anvil: left out: {reason}")
+        theirs = {}
+    report(about, ours, theirs, options.seconds)
+
+
+def report(
+    about: dict[str, Any],
+    ours: dict[str, tuple[float, float]],
+    theirs: dict[str, tuple[float, float]],
+    seconds: float,
+) -> None:
+    """The tables."""
+    transactions = 1 + TRANSFERS_PER_BLOCK
+    print(
+        f"indexing blocks of {transactions} transactions, one a call: {about['plain']:,.0f} blocks per "
+        f"CPU second; {about['traced']:,.0f} when each runs a second time for its internal transfers"
+    )
+    print(
+        f"index {about['index_bytes'] / 2**20:.1f} MiB for {BLOCKS + 1} blocks (empty tables included); "
+        f"process {about['resident_mib']:.0f} MiB at most"
+    )
+    print(f"{CONNECTIONS} connections, {seconds:g} s each")
+    print(f"{'':26} {'replica':>22} {'anvil':>24} {'ratio':>7}")
+    print(f"{'method':26} {'per CPU s':>11} {'per s':>10} {'per CPU s':>13} {'per s':>10} {'CPU':>7}")
+    for name, (per_cpu, per_s) in ours.items():
+        their_cpu, their_s = theirs.get(name, (float("nan"), float("nan")))
+        print(
+            f"{name:26} {per_cpu:11,.0f} {per_s:10,.0f} {their_cpu:13,.0f} {their_s:10,.0f} "
+            f"{per_cpu / their_cpu:7.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
