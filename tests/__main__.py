@@ -7,6 +7,7 @@
     python -m tests sim                  all simulated histories
     python -m tests interop              other clients; what is not installed is skipped by name
     python -m tests fuzz                 decoders against noise
+    python -m tests swarm -- --cases 1000000    small random programs on both executors, counted and shrunk
     python -m tests bench                every ratio that is claimed, measured again
     python -m tests fast -- -k pool      what follows -- goes to pytest (or to each bench)
 
@@ -72,6 +73,7 @@ def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
         "sim": (pytest("simulation", "tests/simulation", "-m", "", *more, limit_s=1800),),
         "interop": (python("interop", "pytest", "-q", "-m", "interop", *more, limit_s=1200),),
         "fuzz": (pytest("fuzz", "tests/fuzz", "-m", "", *more, limit_s=1200),),
+        "swarm": (python("swarm", "tests.execution.evm.swarm", *more, limit_s=24 * 3600),),
         "bench": tuple(bench(path, more) for path in sorted((ROOT / "tests" / "bench").glob("[a-z]*.py"))),
     }
     return suites[suite]
@@ -125,7 +127,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", choices=["fast", "full", "long", "sim", "interop", "fuzz", "bench", "lint"])
+    parser.add_argument(
+        "suite", choices=["fast", "full", "long", "sim", "interop", "fuzz", "swarm", "bench", "lint"]
+    )
     parser.add_argument("--limit", type=int, help="seconds for each stage, instead of its own limit")
     parser.add_argument("--seed", type=int, help="sim: replay the history of this seed")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
