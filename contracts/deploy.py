@@ -21,6 +21,7 @@ from contracts.suite import (
     ACCOUNT_INGRESS,
     CALLERS,
     CONTRACTS_WITH_ROLES,
+    IMPLEMENTATION_SLOT,
     NODE_INGRESS,
     PLAIN,
     At,
@@ -33,8 +34,6 @@ from node.primitives.crypto import keccak256
 
 Say: TypeAlias = Callable[[str], None]
 
-IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
-"""Where a proxy keeps what it runs (EIP-1967)."""
 ROLES_A_TRANSACTION: Final = 40
 """Changes of roles in one multicall."""
 

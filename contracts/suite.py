@@ -72,6 +72,8 @@ class Charter:
         return min(self.ordinary.delay_s, self.structural.delay_s, self.emergency.delay_s)
 
 
+IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
+"""Where a proxy keeps what it runs (EIP-1967)."""
 NODE_INGRESS: Final = "0x0000000000000000000000000000000000009999"
 ACCOUNT_INGRESS: Final = "0x0000000000000000000000000000000000008888"
 """Where genesis puts them; a network without permissioning by contract has nothing there.

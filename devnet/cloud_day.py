@@ -29,9 +29,9 @@ from contracts.bindings.region_registry import RegionRegistry
 from contracts.bindings.residency import Residency
 from contracts.bindings.settlement_token import SettlementToken
 from contracts.bindings.sla import Sla
-from contracts.deploy import IMPLEMENTATION_SLOT
 from contracts.registry import open_registry
 from contracts.rpc_chain import RpcChain
+from contracts.suite import IMPLEMENTATION_SLOT
 from devnet.errors import DevnetError
 from devnet.layout import Layout
 from devnet.network import Say

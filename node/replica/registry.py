@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from contracts.artifacts import load
-from contracts.deploy import IMPLEMENTATION_SLOT
-from contracts.suite import ACCOUNT_INGRESS, NODE_INGRESS
+from contracts.suite import ACCOUNT_INGRESS, IMPLEMENTATION_SLOT, NODE_INGRESS
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, hex_of
 from node.primitives.receipt import Log

@@ -135,7 +135,7 @@ class Dispatcher:
             answer = self._refuse(message)
         else:
             answer = await self._answer_batch(message, asked)
-        if self._guard is not None and answer is not None:
+        if self._guard is not None and answer is not None and identity.quota_per_s is not None:
             self._guard.charge(identity, len(answer) / BYTES_PER_MS)
         return answer
 
@@ -226,7 +226,7 @@ class Dispatcher:
             if method is None:
                 raise (AdminOnly if call.method in self._elsewhere else MethodNotFound)(call.method)
             arguments = bind(method.params, call.params) if method.params or call.params else []
-            if self._guard is not None:
+            if self._guard is not None and self._admit(self._guard, method, arguments, asked.identity):
                 result = await self._guarded(self._guard, method, arguments, asked)
             elif method.where is Where.LOOP:
                 result = method.handler(*arguments)
@@ -248,14 +248,17 @@ class Dispatcher:
             return None
         return encode_result(call.id, result) if error is None else encode_error(call.id, error)
 
-    async def _guarded(self, guard: Guard, method: Method, arguments: list[Any], asked: Asked) -> Json:
-        """A call that has to be allowed, recorded and paid for."""
-        identity, rule = asked.identity, self._rules[method.name]
+    def _admit(self, guard: Guard, method: Method, arguments: list[Any], identity: Identity) -> bool:
+        """Let a call through, or raise why not; whether it has to be recorded or paid for."""
+        rule = self._rules[method.name]
         guard.admit(identity, method, rule, arguments)
+        return identity.quota_per_s is not None or rule.recorded is not Recorded.NOTHING
+
+    async def _guarded(self, guard: Guard, method: Method, arguments: list[Any], asked: Asked) -> Json:
+        """A call that has to be recorded or paid for."""
+        identity, rule = asked.identity, self._rules[method.name]
         if rule.recorded is not Recorded.NOTHING:
             await guard.record(identity, method, rule.recorded, arguments)
-        elif identity.quota_per_s is None:
-            return await self._perform(method, arguments, asked)
         asked.worked_s, began_s = None, time.perf_counter()
         try:
             with guard.at_work(identity, method):

@@ -98,22 +98,28 @@ class Guard:
 
     def admit(self, identity: Identity, method: Method, rule: Rule, arguments: Sequence[Any]) -> None:
         """Let a call through: Forbidden, LoggedOut, QuotaExceeded."""
-        ended = identity.ended(self._unix_time())
-        if ended is not None:
-            raise LoggedOut(ended)
-        need = refusal_of(rule, identity.roles, arguments, self._head_number())
-        if need is not None:
-            self.forbidden += 1
-            error = Forbidden(method.name, *need, identity)
-            facts: Facts = {"method": method.name, "reason": str(error)}
-            self._trail.note(Kind.PERMISSION_REFUSED, identity.name, facts)
-            raise error
+        if identity.standing.may_end:
+            ended = identity.ended(self._unix_time())
+            if ended is not None:
+                raise LoggedOut(ended)
+        if rule.needs is not None or identity.roles.isdisjoint(rule.roles):
+            self._check_role(identity, method, rule, arguments)
         if identity.quota_per_s is None:
             return
         wait_s = self.wait_s(identity)
         if wait_s > 0:
             raise self.refuse_over_quota(identity, wait_s)
         self.charge(identity, BASE_MS[method.where])
+
+    def _check_role(self, identity: Identity, method: Method, rule: Rule, arguments: Sequence[Any]) -> None:
+        need = refusal_of(rule, identity.roles, arguments, self._head_number())
+        if need is None:
+            return
+        self.forbidden += 1
+        error = Forbidden(method.name, *need, identity)
+        facts: Facts = {"method": method.name, "reason": str(error)}
+        self._trail.note(Kind.PERMISSION_REFUSED, identity.name, facts)
+        raise error
 
     def admit_page(self, identity: Identity) -> None:
         """Let a page of the query API through: what readers may, at the price of a scan."""

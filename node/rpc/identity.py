@@ -56,6 +56,11 @@ class Standing:
     """Unix time; None for what does not end by itself."""
     revoked: bool = False
 
+    @property
+    def may_end(self) -> bool:
+        """Whether there is anything to look at."""
+        return self.revoked or self.ends_at is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -4,8 +4,7 @@ import pytest
 
 from contracts.artifacts import load
 from contracts.calls import function_of
-from contracts.deploy import IMPLEMENTATION_SLOT
-from contracts.suite import CALLERS, Role, proxies
+from contracts.suite import CALLERS, IMPLEMENTATION_SLOT, Role, proxies
 from tests.contracts.sandbox import Sandbox, canonical
 from tests.contracts.suite import DAY, GUARDIAN, OUTSIDER, Suite, charter_of
 

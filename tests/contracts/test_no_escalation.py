@@ -3,8 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.deploy import IMPLEMENTATION_SLOT
-from contracts.suite import CALLERS, Role
+from contracts.suite import CALLERS, IMPLEMENTATION_SLOT, Role
 from tests.contracts.sandbox import Reverted
 from tests.contracts.suite import (
     ADMIN,
