@@ -4,9 +4,9 @@
     python tests/bench/signing.py --count 100     a quick look
 
 The latency behind the guard is what a sealed block waits for: the key, and synced writes of the guard, one
-for a key in memory and two for one elsewhere (what is asked is on the disk first). The guard alone is measured
-with a key that costs nothing. SoftHSM2 and the remote signer run for real (the remote one in this process,
-under mutual TLS on loopback, behind a guard of its own); what is not installed is left out by name.
+for a key in memory and two for one elsewhere (what is asked is on the disk first). The guard alone is
+measured with a key that costs nothing. SoftHSM2 and the remote signer run for real (the remote one in this
+process, under mutual TLS on loopback, behind a guard of its own); what is not installed is left out by name.
 """
 
 import argparse
