@@ -101,9 +101,11 @@ def _deploy(args: argparse.Namespace) -> int:
 
 
 def _deploy_suite(layout: Layout) -> None:
-    from devnet.suite import REGISTRY, deploy_suite
+    from devnet.suite import deploy_suite, open_archive_logs
+    from devnet.suite_genesis import REGISTRY
 
     report = deploy_suite(layout, lambda line: None)
+    open_archive_logs(layout)
     _say(
         f"contracts   {len(report.deployed)} deployed, {len(report.steps)} steps of setting up, "
         f"the board in charge; addresses in {layout.home / REGISTRY}"

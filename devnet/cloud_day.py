@@ -35,8 +35,8 @@ from contracts.suite import IMPLEMENTATION_SLOT
 from devnet.errors import DevnetError
 from devnet.layout import Layout
 from devnet.network import Say
-from devnet.suite import MEMBERS, OFFICER, REGISTRY, RULES
-from devnet.suite_genesis import DEPLOYER
+from devnet.suite import MEMBERS, OFFICER, RULES
+from devnet.suite_genesis import DEPLOYER, REGISTRY
 from node.primitives.crypto import keccak256
 
 MAKER: Final = 0

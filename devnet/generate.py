@@ -14,14 +14,18 @@ from consensus.clique.extra_data import unsealed
 from contracts.suite import NODE_INGRESS
 from devnet import signers
 from devnet.errors import DevnetError
-from devnet.keys import accounts_of, node_key, sealing_key
+from devnet.keys import accounts_of, archiving_key, node_key, sealing_key
 from devnet.layout import HOST, Layout, NodeFiles, encode_network, network_file, open_layout
 from devnet.manifest import Network
 from devnet.members import MEMBERS_FILE, may_dial, members_file
-from devnet.suite_genesis import suite_doors, suite_rules
+from devnet.suite_genesis import REGISTRY, suite_doors, suite_rules
 from node.primitives.ids import hex_of
 from node.signing.keystore import list_keys, store_key
 
+FILE_BLOCKS: Final = 16
+"""Of an archive node's files: one is finished within a minute."""
+FINAL_BLOCKS: Final = 8
+"""On a file's last block before it is written."""
 WEI_PER_ETHER: Final = 10**18
 VANITY: Final = b"phoenix local network"
 SCRYPT_N: Final = 1 << 12
@@ -71,8 +75,15 @@ def genesis_of(network: Network) -> dict[str, Any]:
             account["address"]: {"balance": balance}
             for account in accounts_of(network.seed, network.accounts.count)
         }
+        | archivists(network, balance)
         | suite_doors(network),
     }
+
+
+def archivists(network: Network, balance: str) -> dict[str, dict[str, str]]:
+    """The accounts of archive nodes, which pay for their anchors."""
+    names = [node.name for node in network.nodes if node.role == "archive" and network.contract_suite]
+    return {hex_of(archiving_key(network.seed, name).address): {"balance": balance} for name in names}
 
 
 def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
@@ -104,19 +115,50 @@ def settings_of(layout: Layout, node: NodeFiles) -> dict[str, Any]:
         "observability": {"metrics_host": HOST, "metrics_port": node.metrics_port},
     }
     settings["permissioning"] = permissioning_of(layout, node)
-    if node.plan.role == "light":
-        settings["light"] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
-        settings["p2p"]["static_peers"] = []
-    if node.plan.role == "replica":
-        settings["replica"] = {"upstreams": _preferred_validators(layout, node)}
-    if node.plan.role == "validator":
-        settings["production"] = {
-            "enabled": True,
-            "gas_limit_target": layout.network.gas_limit,
-            "extra_vanity": node.name,
-        }
-        settings["signing"] = _signing(layout, node)
-    return settings
+    return settings | _of_role(layout, node, settings)
+
+
+def _of_role(layout: Layout, node: NodeFiles, settings: dict[str, Any]) -> dict[str, Any]:
+    """What only some roles have."""
+    match node.plan.role:
+        case "light":
+            upstreams = [other.rpc_url for other in layout.upstreams]
+            return {"light": {"upstreams": upstreams}, "p2p": settings["p2p"] | {"static_peers": []}}
+        case "replica":
+            return _history(layout) | {"replica": {"upstreams": _preferred_validators(layout, node)}}
+        case "archive":
+            return {"archive": _archive(layout, node)}
+        case "validator":
+            production = {
+                "enabled": True,
+                "gas_limit_target": layout.network.gas_limit,
+                "extra_vanity": node.name,
+            }
+            return _history(layout) | {"production": production, "signing": _signing(layout, node)}
+        case _:
+            return _history(layout)
+
+
+def _history(layout: Layout) -> dict[str, Any]:
+    """Whom to ask for what was pruned."""
+    archives = layout.archives
+    return {"storage": {"history_url": archives[0].rpc_url}} if archives else {}
+
+
+def _archive(layout: Layout, node: NodeFiles) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "blocks_per_file": FILE_BLOCKS,
+        "final_depth_blocks": FINAL_BLOCKS,
+        "poll_s": 1.0,
+    }
+    if not layout.network.contract_suite:
+        return section
+    (key_file,) = list_keys(node.keystore)
+    return section | {
+        "anchor_keystore": os.path.relpath(key_file.path, node.folder),
+        "anchor_password_file": node.password.name,
+        "anchor_registry": os.path.relpath(layout.home / REGISTRY, node.folder),
+    }
 
 
 def _preferred_validators(layout: Layout, node: NodeFiles) -> list[str]:
@@ -168,6 +210,10 @@ def _write_node(layout: Layout, node: NodeFiles, changed: bool) -> None:
     _write(node.node_key, node_key(seed, node.name).secret_bytes().hex() + "\n")
     if node.plan.role == "validator":
         _write_key(layout, node, changed)
+    if node.plan.role == "archive" and layout.network.contract_suite:
+        _write(node.password, PASSWORD + "\n")
+        if not list_keys(node.keystore):
+            store_key(node.keystore, archiving_key(seed, node.name), PASSWORD, scrypt_n=SCRYPT_N)
     # An operator may have tried something in node.toml; it stays until the network itself changes.
     if changed or not node.config.exists():
         _write(node.config, encode_toml(settings_of(layout, node)))

@@ -23,6 +23,11 @@ def sealing_key(seed: str, node: str) -> PrivateKey:
     return _derive(seed, "seal", node)
 
 
+def archiving_key(seed: str, node: str) -> PrivateKey:
+    """The account that puts the hashes of an archive node's files on the chain."""
+    return _derive(seed, "archive", node)
+
+
 def node_key(seed: str, node: str) -> PrivateKey:
     """A node's identity on the network."""
     return _derive(seed, "node", node)

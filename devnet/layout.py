@@ -8,7 +8,7 @@
   lock                     held by a command that changes something
   nodes/alpha/
     node.toml  nodekey     (all 0600)
-    keystore/  password    validators only
+    keystore/  password    validators and archive nodes
     signer/                where its key lies in a token: see `signers`
     data/                  the node's own
     node.log
@@ -185,9 +185,14 @@ class Layout:
     @property
     def upstreams(self) -> tuple[NodeFiles, ...]:
         """Whom light clients ask: replicas, as at the edge, and a validator to hold them against."""
-        replicas = [node for node in self.peers if node.plan.role != "validator"]
+        replicas = [node for node in self.peers if node.plan.role not in ("validator", "archive")]
         validators = [node for node in self.peers if node.plan.role == "validator"]
         return (*replicas, *validators[: 1 if replicas else 2])
+
+    @property
+    def archives(self) -> tuple[NodeFiles, ...]:
+        """Those that keep every state and write files."""
+        return tuple(node for node in self.nodes if node.plan.role == "archive")
 
     def node(self, name: str) -> NodeFiles:
         """One node; DevnetError naming those that exist."""

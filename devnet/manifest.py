@@ -22,7 +22,7 @@ ACCOUNTS_MAX: Final = 10_000
 ForkChoiceName = Literal["eip-3436", "total-difficulty"]
 KeyPlace = Literal["keystore", "token"]
 TierName = Literal["", "core", "regional", "edge"]
-Role = Literal["validator", "full", "replica", "light"]
+Role = Literal["validator", "full", "replica", "light", "archive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,22 +7,24 @@ from contracts.registry import OtherChain, open_registry
 from contracts.rpc_chain import RpcChain
 from contracts.suite import Charter, Role, Rule
 from devnet.errors import DevnetError
-from devnet.keys import accounts_of, sealing_key
+from devnet.generate import archivists
+from devnet.keys import accounts_of, archiving_key, sealing_key
 from devnet.layout import Layout
 from devnet.manifest import Network
 from devnet.members import ALL_ROLES, members_of
 from devnet.network import Say
-from devnet.suite_genesis import DEPLOYER
+from devnet.suite_genesis import DEPLOYER, REGISTRY
+from node.archive.anchor import call_data, log_name
 from node.primitives.ids import hex_of
 
-REGISTRY: Final = "contracts.json"
-"""In the network's home: addresses by name."""
 OPERATOR: Final = "operator"
 """The organisation on the chain: the deployer administers it, and all that is local belongs to it."""
 MEMBERS: Final = (2, 3, 4)
 """Accounts of the board, by place in `endpoints --json`."""
 OFFICER: Final = 5
 """The account that holds every other role: one person plays them all."""
+TRANSACT: Final = 2
+"""What archive nodes need, as Organisations numbers roles."""
 RULES: Final = (Rule(5_000, 5_001, 20, 10), Rule(6_000, 6_667, 20, 15), Rule(6_000, 6_000, 10, 5))
 """Ordinary, structural, emergency: seconds where a real board takes days."""
 
@@ -42,7 +44,8 @@ def charter_of(network: Network) -> Charter:
         validators={hex_of(sealing_key(network.seed, name).address): name for name in network.validators},
         organisations={OPERATOR: accounts[DEPLOYER]},
         nodes={member.hex(): OPERATOR for member in members_of(network).members},
-        accounts=dict.fromkeys(accounts, (OPERATOR, ALL_ROLES)),
+        accounts=dict.fromkeys(accounts, (OPERATOR, ALL_ROLES))
+        | dict.fromkeys(archivists(network, ""), (OPERATOR, TRANSACT)),
         holders=dict.fromkeys(others, (accounts[OFFICER],)),
     )
 
@@ -57,3 +60,20 @@ def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:
     except (DeployFailed, OtherChain) as error:
         hint = "`up --fresh` begins a new chain, `up --bare` leaves the contracts alone"
         raise DevnetError(f"contracts: {error}\n{hint}") from error
+
+
+def open_archive_logs(layout: Layout) -> int:
+    """Let the archive nodes anchor their files: the officer opens a log for each; how many are open."""
+    officer = layout.accounts[OFFICER]["private_key"]
+    try:
+        chain = RpcChain(layout.nodes[0].rpc_url, officer)
+        contract = open_registry(layout.home / REGISTRY, chain.identity).entries["AuditLog"].address
+        for node in layout.archives:
+            writer = archiving_key(layout.network.seed, node.name).address
+            log = log_name(writer)
+            held = chain.call(contract, call_data("writerOf(bytes32)", log))
+            if not held or not int.from_bytes(held, "big"):
+                chain.send([(contract, call_data("openLog(bytes32,address)", log, writer))])
+    except (DeployFailed, OtherChain, KeyError) as error:
+        raise DevnetError(f"contracts: the logs of archive nodes cannot be opened: {error}") from error
+    return len(layout.archives)

@@ -7,6 +7,8 @@ from contracts.suite import ACCOUNT_INGRESS
 from devnet.keys import accounts_of
 from devnet.manifest import Network
 
+REGISTRY: Final = "contracts.json"
+"""In the network's home: addresses by name, once the suite is deployed."""
 DEPLOYER: Final = 1
 """The account that deploys, by its place in `endpoints --json`."""
 

@@ -67,7 +67,7 @@ class AuditLogCalls:
 
     def anchor(self, log: Hash32, size: int, top: Hash32, document: Hash32, proof: Sequence[Hash32]) -> None:
         """Put an anchor into a block, signed by the log's writer."""
-        data = _call_data("anchor(bytes32,uint64,bytes32,bytes32,bytes32[])", log, size, top, document, proof)
+        data = call_data("anchor(bytes32,uint64,bytes32,bytes32,bytes32[])", log, size, top, document, proof)
         with self._failures():
             self._open.send([(self._contract, data)])
 
@@ -78,7 +78,7 @@ class AuditLogCalls:
 
     def _read(self, signature: str, kinds: list[str], *arguments: Any) -> tuple[Any, ...]:
         with self._failures():
-            answer = self._open.call(self._contract, _call_data(signature, *arguments))
+            answer = self._open.call(self._contract, call_data(signature, *arguments))
             if not answer:
                 raise ArchiveFailed(f"{self._contract} does not answer {signature}: it is no AuditLog")
             return tuple(codec.decode(kinds, answer))
@@ -155,6 +155,7 @@ def _entries(files: Sequence[ArchivedFile], number: int) -> list[bytes]:
     return [bytes(file.manifest.sha256) for file in files[: number + 1]]
 
 
-def _call_data(signature: str, *arguments: Any) -> bytes:
+def call_data(signature: str, *arguments: Any) -> bytes:
+    """What a transaction or call to a contract carries."""
     kinds = signature[signature.index("(") + 1 : -1].split(",")
     return bytes(keccak256(signature.encode())[:4]) + codec.encode(kinds, arguments)

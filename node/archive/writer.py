@@ -195,7 +195,8 @@ class ArchiveWriter:
                     log.info("goes on", extra={"task": task})
             except (ArchiveFailed, BadFile, OSError) as error:
                 self.statistics.failures += 1
-                if self.problems.get(task) != str(error):
+                # Told once: the same trouble comes with another block number at each attempt.
+                if _without_digits(self.problems.get(task, "")) != _without_digits(str(error)):
                     log.warning("%s: %s", task, error)
                 self.problems[task] = str(error)
                 await trio.sleep(self._settings.poll_s)
@@ -212,3 +213,7 @@ class ArchiveWriter:
         self.statistics.files = len(files)
         self.statistics.last_block = files[-1].manifest.last.number if files else -1
         self.statistics.size_bytes = sum(file.manifest.size_bytes for file in files)
+
+
+def _without_digits(text: str) -> str:
+    return "".join(character for character in text if not character.isdigit())

@@ -11,7 +11,7 @@ import trio
 
 from contracts.artifacts import load
 from node.archive import log as merkle
-from node.archive.anchor import Anchors, AuditLogCalls, _call_data, log_name
+from node.archive.anchor import Anchors, AuditLogCalls, call_data, log_name
 from node.archive.blocks import import_files
 from node.archive.errors import ArchiveFailed, BadFile
 from node.archive.files import ArchiveDirectory
@@ -298,7 +298,7 @@ async def test_every_finished_file_is_anchored_in_order_with_a_proof_beside_it(t
         async with writing(world, tmp_path, anchors=anchors) as writer:
             await until(lambda: "anchoring files" in writer.problems)
             assert f"openLog({hex_of(anchors.log)}, {hex_of(WRITER.address)})" in writer.problem
-            opening = _call_data("openLog(bytes32,address)", log_name(WRITER.address), WRITER.address)
+            opening = call_data("openLog(bytes32,address)", log_name(WRITER.address), WRITER.address)
             tx = sign(ACCOUNTS[4], nonce=0, to=bytes.fromhex(AUDIT_LOG[2:]), data=opening, gas=200_000)
             await node.seal(tx)
             await until(lambda: writer.statistics.anchored == 3)

@@ -39,7 +39,7 @@ def inspect(data_dir: Path, *more: str) -> int:
 def test_init_writes_block_0_once(genesis: Path, tmp_path: Path, capsys: Capture) -> None:
     assert init(genesis, tmp_path / "data") == 0
     first = result(capsys)
-    assert (first["chain_id"], first["accounts"], first["written"]) == (325_000, 12, "now")
+    assert (first["chain_id"], first["accounts"], first["written"]) == (325_000, 13, "now")
     assert init(genesis, tmp_path / "data") == 0
     again = result(capsys)
     assert again == first | {"written": "before; nothing was changed"}
@@ -71,7 +71,7 @@ def test_inspect_shows_head_signers_and_counts(genesis: Path, tmp_path: Path, ca
     seen = result(capsys)
     assert (seen["head_number"], seen["head_hash"], seen["genesis_hash"]) == (0, genesis_hash, genesis_hash)
     assert (seen["schema_version"], seen["chain_id"], len(seen["signers"])) == (1, 325_000, 4)
-    assert {"count": 12, "table": "accounts"} in seen["rows"]
+    assert {"count": 13, "table": "accounts"} in seen["rows"]
     assert seen["last_signed"] == seen["proposals"] == seen["equivocations"] == []
 
 
@@ -79,13 +79,13 @@ def test_inspect_audits_the_state(genesis: Path, tmp_path: Path, capsys: Capture
     init(genesis, tmp_path / "data")
     capsys.readouterr()
     assert inspect(tmp_path / "data", "--audit") == 0
-    assert result(capsys)["audited"]["accounts"] == 12
+    assert result(capsys)["audited"]["accounts"] == 13
     kv = LevelDB.open(database_path(tmp_path / "data"), StorageSettings())
     key, _ = next(kv.iterate(b"a", b"b"))
     kv.write(Batch({key: None}), sync=True)
     kv.close()
     assert inspect(tmp_path / "data", "--audit") == 3
-    assert "the account trie has 12 leaves, and there are 11 rows" in capsys.readouterr().err
+    assert "the account trie has 13 leaves, and there are 12 rows" in capsys.readouterr().err
 
 
 def test_inspect_prints_the_python_of_a_contract(genesis: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -97,8 +97,8 @@ def test_genesis_is_london_from_block_0_with_the_total_order(layout: Layout) -> 
     assert (spec.chain_id, spec.fork_at(0)) == (325_000, Fork.LONDON)
     assert (spec.engine.period_s, spec.engine.fork_choice) == (2, ForkChoice.TOTAL_ORDER)
     funded = [account for account in spec.alloc.values() if not account.code]
-    assert [account.balance for account in funded] == [10**24] * 10
-    assert len(spec.alloc) == 12, "and the two doors of the contract suite"
+    assert [account.balance for account in funded] == [10**24] * 11, "ten, and the archive node's account"
+    assert len(spec.alloc) == 13, "and the two doors of the contract suite"
 
 
 def test_a_network_shared_with_geth_names_nothing_that_geth_does_not_know(
