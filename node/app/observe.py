@@ -11,6 +11,7 @@ from node.app.auditing import observe_audit_log
 from node.app.keys import observe_keys
 from node.app.network import Network
 from node.app.parts import Node
+from node.app.replica import index_check
 from node.audit.log import AuditLog
 from node.chain.reader import ChainReader
 from node.observability.health import Check, Health, head_age_check
@@ -70,6 +71,8 @@ async def observe(
         ready.append(_observe_audit(node.auditor, metrics))
     if isinstance(node.audit, AuditLog):
         ready.append(observe_audit_log(node.audit, metrics))
+    if node.replica is not None:
+        ready.append(index_check(node.replica, reader))
     ready += [*observe_keys(node, driver, lease), *more]
     notices = [] if node.archive is None else [observe_archive(node.archive, metrics)]
     assert settings.metrics_port is not None

@@ -5,16 +5,19 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
 from node.backends.query_pages import QueryPages
 from node.backends.replica import RefusingPool, ReplicaLogIndex
 from node.chain.opening import Chain
+from node.chain.reader import ChainReader
 from node.config import data_dir
 from node.config.settings import ReplicaSettings, Settings
 from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Executor
+from node.observability.health import Check
 from node.observability.metrics import Metrics
 from node.primitives.block import Block
 from node.primitives.chain_spec import ChainSpec, Fork
@@ -34,6 +37,9 @@ from node.replica.writer import IndexWriter, MovesOf
 from node.rpc.backend import Backend
 from node.state.store import StateUnavailable
 from node.txpool.pool import TransactionPool
+
+BEHIND_BLOCKS_MAX: Final = 16
+"""So far the index may lag before the node is not ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,17 @@ async def run_replica(
             )
             nursery.start_soon(forwarder.run)
         task_status.started()
+
+
+def index_check(replica: Replica, reader: ChainReader) -> Check:
+    """Not ready while the index is far behind the chain: others of the region answer better meanwhile."""
+
+    def check() -> str | None:
+        checkpoint = replica.indexer.checkpoint
+        behind = reader.head.number - (checkpoint.number if checkpoint else -1)
+        return None if behind <= BEHIND_BLOCKS_MAX else f"the index is {behind} blocks behind the chain"
+
+    return check
 
 
 def _observe(indexer: Indexer, metrics: Metrics) -> None:
