@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from consensus.clique.rules import CliqueRules
 from node.app.auditing import open_audit
 from node.app.light_observe import observe_light
+from node.app.memory import give_back, share_one_arena
 from node.app.rpc_service import RpcService
 from node.backends.light import light_backend, tell_moves
 from node.chain.events import ChainEvents
@@ -43,11 +45,16 @@ from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ChainError, ConfigError, RequestError
 from node.primitives.ids import Address, Hash32
 
+AUTHORS_REMEMBERED: Final = 1_024
+"""Seals whose recovery is not done again: more than a branch has."""
+TRIM_EVERY_S: Final = 10.0
+
 log = logging.getLogger(__name__)
 
 
 async def run_light(settings: Settings, closing: AsyncExitStack, task_status: trio.TaskStatus[None]) -> None:
     """Open a light client and serve it until cancelled; started once its port is bound."""
+    share_one_arena()
     client = await trio.to_thread.run_sync(open_light, settings)
     closing.callback(client.close)
     audit = await open_audit(settings, closing)
@@ -62,10 +69,18 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
             await nursery.start(rpc.run)
         await nursery.start(client.run)
         nursery.start_soon(tell_moves, client, events)
+        nursery.start_soon(_trim)
         if settings.observability.metrics_port is not None:
             await nursery.start(observe_light, client, metrics, checks, settings.observability)
         log.info("node is running", extra={"node": settings.name, "role": "light", "head": client.head.ref})
         task_status.started()
+
+
+async def _trim() -> None:
+    """Decoded headers and proofs come and go; a little system call keeps what is left of them small."""
+    while True:
+        await trio.sleep(TRIM_EVERY_S)
+        await trio.to_thread.run_sync(give_back)
 
 
 def open_light(settings: Settings) -> LightClient:
@@ -75,7 +90,7 @@ def open_light(settings: Settings) -> LightClient:
 
 def light_client(spec: ChainSpec, light: LightSettings, folder: Path) -> LightClient:
     """A light client of this network that keeps its headers below `folder`; see open_light."""
-    rules = CliqueRules(spec.engine)
+    rules = CliqueRules(spec.engine, AUTHORS_REMEMBERED)
     genesis = genesis_block(spec).header
     upstreams = Upstreams(_sources(light), data_dir.evidence_path(folder))
     start, tag = _start(light, spec, rules, genesis, upstreams)

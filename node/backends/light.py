@@ -41,8 +41,6 @@ from node.rpc.backend import (
     TransactionPlace,
 )
 
-BLOCKS_TOLD_MAX: Final = 128
-"""Of a long catch-up only the newest are told to subscribers."""
 OWN_TRANSACTIONS_MAX: Final = 1_024
 
 log = logging.getLogger(__name__)
@@ -321,8 +319,8 @@ async def tell_moves(client: LightClient, events: ChainEvents) -> None:
 
 def _changed(client: LightClient, moved: HeadMoved) -> HeadChanged:
     return HeadChanged(
-        tuple(_executed(client, header) for header in moved.removed[:BLOCKS_TOLD_MAX]),
-        tuple(_executed(client, header) for header in moved.added[-BLOCKS_TOLD_MAX:]),
+        tuple(_executed(client, header) for header in moved.removed),
+        tuple(_executed(client, header) for header in moved.added),
     )
 
 

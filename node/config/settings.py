@@ -232,7 +232,7 @@ class LightSettings:
     witnesses: int = 2
     """A new header is shown once so many upstreams have it, or once more than half of the signers have built
     on it. 1 shows it at once: then a signer and an upstream that lie together can show a false state."""
-    headers_kept: int = 2_048
+    headers_kept: int = 1_024
     """At least so many, at most twice as many: 0.6 KB each."""
     trust_period_s: float = 14 * 86_400.0
     """A trusted header that is older is verified from without leaving anything out before newer ones are

@@ -25,7 +25,9 @@ from node.primitives.errors import ChainError, RequestError
 FIRST_HEAD_TIMEOUT_S: Final = 3.0
 """So long the start waits for a first upstream; then what is known is served."""
 POLL_THREADS: Final = 8
-MOVES_QUEUED: Final = 64
+MOVES_QUEUED: Final = 16
+HEADERS_TOLD_MAX: Final = 32
+"""Of one move: a long catch-up neither tells of every block nor keeps them for telling."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class LightClient(ProvedChain):
         self._greeted: set[str] = set()
         """Upstreams that have said that they serve this chain."""
         upstreams.on_lie = chain.unvote
-        follower.on_move = self._moves.append
+        follower.on_move = self._note_move
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the upstreams until cancelled; started after the first head, or a short wait for one."""
@@ -74,6 +76,11 @@ class LightClient(ProvedChain):
             async with self._moved:
                 await self._moved.wait()
         return self._moves.popleft()
+
+    def _note_move(self, moved: HeadMoved) -> None:
+        """In the follower's thread."""
+        removed, added = moved.removed[:HEADERS_TOLD_MAX], moved.added[-HEADERS_TOLD_MAX:]
+        self._moves.append(HeadMoved(removed, added))
 
     async def _follow(self, source: Source, limiter: trio.CapacityLimiter) -> None:
         while source.dropped is None:

@@ -29,6 +29,7 @@ MILESTONE_EVERY: Final = 64
 STATE_EVERY: Final = 64
 PREFIX_BYTES: Final = 9
 RECORD_BYTES_MAX: Final = 1 << 28
+WRITE_BYTES: Final = 64 * 1024
 
 _ANCHOR: Final = 1
 _HEADER: Final = 2
@@ -106,23 +107,24 @@ class TrustFile:
         ]
         total = kept.total_difficulty
         fields: list[rlp.Encodable] = [FORMAT, kept.tag, total, kept.anchor, kept.anchor_state, milestones]
-        parts = [_record(_ANCHOR, rlp.encode(fields))]
-        parts += [_record(_HEADER, header) for header in kept.headers]
-        parts += [_record(_STATE, rlp.encode([place, state])) for place, state in sorted(kept.states.items())]
         aside = self._path.with_suffix(".new")
         try:
             file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            payload = b"".join(parts)
-            written = 0
-            while written < len(payload):
-                written += os.write(file, payload[written:])
+            # Record by record: a second copy of everything would be most of what this process ever needs.
+            with open(file, "wb", buffering=WRITE_BYTES, closefd=False) as out:
+                out.write(_record(_ANCHOR, rlp.encode(fields)))
+                for header in kept.headers:
+                    out.write(_record(_HEADER, header))
+                for place, state in sorted(kept.states.items()):
+                    out.write(_record(_STATE, rlp.encode([place, state])))
+                size = out.tell()
             os.fsync(file)
             aside.rename(self._path)
             _sync_folder(self._path.parent)
         except OSError as error:
             raise StorageError(f"{self._path} cannot be written: {error}; free some space") from error
         self.close()
-        self._file, self.bytes = file, len(payload)
+        self._file, self.bytes = file, size
 
     def close(self) -> None:
         """Let the file go."""
