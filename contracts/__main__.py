@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = args.run
     try:
-        return command(args)
+        with ExitStack() as args.open:
+            return command(args)
     except (_BadDocument, BadProposal) as error:
         print(error, file=sys.stderr)
         return 2
@@ -159,7 +161,8 @@ def _chain(args: argparse.Namespace) -> RpcChain:
     path: Path | None = getattr(args, "key_file", None)
     try:
         key = None if path is None else path.read_text().strip()
-        return RpcChain(args.rpc, key)
+        chain: RpcChain = args.open.enter_context(closing(RpcChain(args.rpc, key)))
+        return chain
     except (OSError, ValueError) as error:
         # What the file holds is a secret, or was meant to be one: it is not repeated.
         why = error.strerror if isinstance(error, OSError) else "no private key in hex"

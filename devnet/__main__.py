@@ -186,7 +186,7 @@ def _load(args: argparse.Namespace) -> int:
 def _cloud_day(args: argparse.Namespace) -> int:
     from devnet.cloud_day import run_cloud_day
 
-    findings, took = run_cloud_day(open_layout(args.home), _progress)
+    findings, took = run_cloud_day(open_layout(args.home), _progress, args.seed)
     rows = [(each.what, each.holds, str(each.seen), str(each.expected)) for each in findings]
     if args.json:
         names = ("what", "holds", "seen", "expected")
@@ -272,6 +272,9 @@ def _add_experiments(commands: Commands) -> None:
     work.add_argument("--rate", type=float, default=10.0, help="transactions per second (default: 10)")
     work.add_argument("--seconds", type=float, default=10.0, help="for how long (default: 10)")
     work.add_argument("--count", type=int, help="at most so many")
+    work.add_argument(
+        "--seed", type=int, help="cloud-day: the quantities of an earlier day, on a fresh chain"
+    )
     work.add_argument("--json", action="store_true")
     work.set_defaults(run=_load)
 

@@ -1,5 +1,7 @@
 """The contract suite on a local network: three board members, a holder for each role, quick rules."""
 
+from contextlib import closing
+from dataclasses import replace
 from typing import Final
 
 from contracts.deploy import DeployFailed, Report, deploy
@@ -25,8 +27,8 @@ OFFICER: Final = 5
 """The account that holds every other role: one person plays them all."""
 TRANSACT: Final = 2
 """What archive nodes need, as Organisations numbers roles."""
-RULES: Final = (Rule(5_000, 5_001, 20, 10), Rule(6_000, 6_667, 20, 15), Rule(6_000, 6_000, 10, 5))
-"""Ordinary, structural, emergency: seconds where a real board takes days."""
+QUICK: Final = (Rule(5_000, 5_001, 20, 5), Rule(6_000, 6_667, 20, 8), Rule(6_000, 6_000, 10, 3))
+"""Ordinary, structural, emergency: block periods where a real board takes days."""
 
 
 def charter_of(network: Network) -> Charter:
@@ -35,7 +37,14 @@ def charter_of(network: Network) -> Charter:
     if len(accounts) <= OFFICER:
         raise DevnetError(f"the suite needs {OFFICER + 1} accounts; the manifest has {len(accounts)}")
     others = [role for role in Role if role is not Role.BOARD]
-    ordinary, structural, emergency = RULES
+    ordinary, structural, emergency = (
+        replace(
+            rule,
+            voting_period_s=rule.voting_period_s * network.period_s,
+            delay_s=rule.delay_s * network.period_s,
+        )
+        for rule in QUICK
+    )
     return Charter(
         members={accounts[place]: 1 for place in MEMBERS},
         ordinary=ordinary,
@@ -54,9 +63,9 @@ def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:
     """Put the suite on the running network through its first node; DevnetError when that does not work."""
     deployer = layout.accounts[DEPLOYER]["private_key"]
     try:
-        chain = RpcChain(layout.nodes[0].rpc_url, deployer)
-        registry = open_registry(layout.home / REGISTRY, chain.identity)
-        return deploy(chain, charter_of(layout.network), registry, say, dry_run=dry_run)
+        with closing(RpcChain(layout.nodes[0].rpc_url, deployer)) as chain:
+            registry = open_registry(layout.home / REGISTRY, chain.identity)
+            return deploy(chain, charter_of(layout.network), registry, say, dry_run=dry_run)
     except (DeployFailed, OtherChain) as error:
         hint = "`up --fresh` begins a new chain, `up --bare` leaves the contracts alone"
         raise DevnetError(f"contracts: {error}\n{hint}") from error
