@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from eth_abi import abi as codec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node.primitives.crypto import keccak256
 from tests.contracts.fakes import authority, signing_domain
@@ -116,6 +118,39 @@ def test_a_lot_of_births_is_one_root(provenance: Contract) -> None:
         act(provenance, MAKER, "registerLot", tree.root(), 1, PAPER)
     with chain.refusing("ProvenanceEmptyBatch"):
         act(provenance, MAKER, "registerLot", PAPER, 0, PAPER)
+
+
+@settings(max_examples=25, deadline=None)
+@given(size=st.integers(1, 40), data=st.data())
+def test_no_birth_is_forged_into_a_lot(
+    deployed: tuple[Contract, Any], size: int, data: st.DataObject
+) -> None:
+    provenance, snapshot = deployed
+    chain = provenance.chain
+    chain.restore(snapshot)
+    births = [birth(number) for number in range(1_000, 1_000 + size)]
+    tree = log_tree([keccak256(b"".join(each.values())) for each in births])
+    act(provenance, MAKER, "registerLot", tree.root(), size, PAPER)
+    place = data.draw(st.integers(0, size - 1))
+    told, index, path = dict(births[place]), place, list(tree.path(place))
+    kind = data.draw(st.sampled_from(["serialCommitment", "model", "certificate", "index", "path", "shape"]))
+    if kind in told:
+        told[kind] = keccak256(b"forged" + told[kind])
+    elif kind == "index":
+        index = data.draw(st.integers(0, 2**256 - 1).filter(lambda other: other != place))
+    elif kind == "path" and path:
+        hurt = data.draw(st.integers(0, len(path) - 1))
+        path[hurt] = data.draw(st.binary(min_size=32, max_size=32).filter(lambda other: other != path[hurt]))
+    else:
+        path = (
+            [*path, data.draw(st.binary(min_size=32, max_size=32))]
+            if not path or data.draw(st.booleans())
+            else path[:-1]
+        )
+    with chain.refusing("ProvenanceNotInLot", index=index):
+        act(provenance, STRANGER, "bearFromLot", chain.account(MAKER), tree.root(), told, index, path)
+    act(provenance, STRANGER, "bearFromLot", chain.account(MAKER), tree.root(), births[place], place,
+        tree.path(place))  # fmt: skip
 
 
 def test_custody_changes_only_when_both_sides_say_so(provenance: Contract) -> None:
