@@ -17,7 +17,8 @@ from contracts.bindings.validators import Validators
 from contracts.suite import name_id
 from devnet.day_chain import People
 from devnet.layout import Layout, open_layout
-from devnet.suite import MEMBERS, REGISTRY
+from devnet.suite import MEMBERS
+from devnet.suite_genesis import REGISTRY
 from node.signing.keystore import write_secret_file
 from tests.faults.live import ROOT, free_ports
 
