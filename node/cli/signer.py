@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from node.cli import guard_life
+from node.cli.auditing import record_action
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def unlock(args: argparse.Namespace) -> None:
         flag = "--nothing-was-signed-since"
         raise ConfigError([f"what was signed after the export is not known here; {flag} says it was nothing"])
     with _guard_of(args.data_dir) as kv:
+        record_action(args.data_dir, "signer guard unlock")
         owners = unlock_guard(kv)
     unlocked = [{"address": hex_of(address), "chain": chain_id} for address, chain_id in owners]
     show({"unlocked": unlocked}, as_json=args.json)
@@ -156,6 +158,7 @@ def import_document(args: argparse.Namespace) -> None:
         raise ConfigError([f"{args.file}: more than {DOCUMENT_BYTES_MAX} bytes"])
     args.data_dir.mkdir(parents=True, exist_ok=True)
     with _guard_of(args.data_dir) as kv:
+        record_action(args.data_dir, "signer guard import", f"margin {margin}")
         slots = import_guard(kv, document, margin)
     merged = [{"address": hex_of(slot.address), "chain": slot.chain_id, "kind": slot.kind} for slot in slots]
     show({"merged": merged, "locked_for_blocks": margin}, as_json=args.json)

@@ -71,6 +71,14 @@ class ApiKeys:
                 del self._identities[key]
         return changes
 
+    def in_force(self) -> list[str]:
+        """Every key that is not revoked, with its roles."""
+        return [
+            f"{entry.name} ({entry.id}): {', '.join(entry.roles)}"
+            for entry in self._entries.values()
+            if entry.revoked is None
+        ]
+
     def identify(self, text: str, now: float) -> Identity | None:
         """Whose key this is; None when it is nobody's, or no longer."""
         match = _KEY.fullmatch(text)

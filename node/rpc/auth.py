@@ -58,6 +58,7 @@ class Authenticator:
         self._local = roles_of(settings.local_roles)
         self._admin_local = roles_of(settings.admin_local_roles)
         self._stranger = roles_of(settings.stranger_roles)
+        self._note_in_force()
         self.refusals = 0
         """Logins that failed since the start of the process, for a metric."""
 
@@ -65,6 +66,14 @@ class Authenticator:
     def problem(self) -> str | None:
         """What the operator must know, in one line."""
         return self._file_problem or (None if self._source is None else self._source.problem)
+
+    def _note_in_force(self) -> None:
+        """What may have been changed while the node was down is on record from its start."""
+        if self._settings.api_keys is None and self._settings.clients is None:
+            return
+        keys = [] if self._api_keys is None else self._api_keys.in_force()
+        facts = {"in_force": [*(f"api-key:{each}" for each in keys), *self._clients.in_force()]}
+        self._trail.note(Kind.ROLE_CHANGED, LOCAL, facts)
 
     def nobody(self, address: str, *, listener_is_local: bool, is_admin_listener: bool) -> Identity:
         """Who connects without a word: what it may do follows from where it comes from."""

@@ -50,6 +50,10 @@ class Clients:
                 del self._identities[key]
         return sorted(changed)
 
+    def in_force(self) -> list[str]:
+        """Every entry, with its roles."""
+        return [f"certificate:{name}: {', '.join(entry['roles'])}" for name, entry in self._entries.items()]
+
     def identify(self, certificate: "x509.Certificate") -> Identity:
         """Whose certificate this is; somebody without a role when it is not listed."""
         from cryptography.hazmat.primitives import hashes

@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
+from node.audit.batches import records_from
 from node.cli.entry import main
-from node.config.data_dir import guard_path
+from node.config.data_dir import audit_path, guard_path
 from node.config.settings import StorageSettings
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.errors import ConfigError
@@ -156,6 +157,8 @@ def test_the_commands_move_a_guard_from_one_directory_to_another(
     assert main([*command, "--nothing-was-signed-since"]) == 0
     unlocked = [{"address": "0x" + KEY.address.hex(), "chain": CHAIN}]
     assert json.loads(capsys.readouterr().out) == {"unlocked": unlocked}
+    done = [record.facts.get("command") for record in records_from(audit_path(new), 2, 9)]
+    assert done == ["phoenix signer guard import", "phoenix signer guard unlock"]
     assert "the operator unlocked a restored guard" in caplog.messages
 
 
