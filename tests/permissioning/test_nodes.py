@@ -14,65 +14,20 @@ from node.permissioning.node_rules import ChainNodeRules
 from node.permissioning.nodes import NodeRules
 from node.permissioning.policy import Meeting
 from node.primitives.block import Header
-from node.primitives.crypto import keccak256
-from node.primitives.ids import Address, Hash32, hex_of
+from node.primitives.ids import Hash32
 from tests.chain.harness import ACCOUNTS, ChainMaker, make_spec, sign
-from tests.permissioning.rules_contract import assemble_labels, set_slot
+from tests.permissioning.node_contract import INGRESS, VERSION_5, VERSION_6, node_alloc, slot_of
+from tests.permissioning.rules_contract import set_slot
 
-INGRESS = Address(b"\x99" * 20)
 US, FRIEND, OTHER, STRANGER = (bytes([n]) * 64 for n in range(1, 5))
 OWNER = ACCOUNTS[0]
-
-_HEAD = """
-    CALLDATASIZE 64 EQ @set JUMPI
-    0 CALLDATALOAD 224 SHR
-    DUP1 0x0d2020dd EQ @registered JUMPI
-"""
-_TAIL = """
-    0 0 REVERT
-  registered:
-    2 SLOAD @reply JUMP
-  set:
-    32 CALLDATALOAD 0 CALLDATALOAD SSTORE STOP
-  reply:
-    0 MSTORE 32 0 RETURN
-"""
-VERSION_6 = assemble_labels(
-    f"""{_HEAD}
-    DUP1 0x45a59e5b EQ @ask JUMPI
-    0 0 REVERT
-  ask:
-    128 132 0 CALLDATACOPY 128 0 KECCAK256 SLOAD @reply JUMP
-    {_TAIL}"""
-)
-"""Slot of keccak(id as 128 hex digits): 1 for a node that may connect."""
-VERSION_5 = assemble_labels(
-    f"""{_HEAD}
-    DUP1 0x3620b1df EQ @ask JUMPI
-    0 0 REVERT
-  ask:
-    64 4 0 CALLDATACOPY 64 0 KECCAK256 SLOAD
-    64 132 0 CALLDATACOPY 64 0 KECCAK256 SLOAD
-    AND @yes JUMPI
-    0 NOT 1 SHR @reply JUMP
-  yes:
-    0 NOT @reply JUMP
-    {_TAIL}"""
-)
-"""Slots of keccak(64-byte id); both must be 1."""
-
-
-def slot_of(code: bytes, identity: bytes) -> int:
-    return int.from_bytes(keccak256(identity.hex().encode() if code is VERSION_6 else identity), "big")
 
 
 class World:
     """A chain with node rules, of which `lag` blocks are not final yet."""
 
     def __init__(self, tmp_path: Path, code: bytes = VERSION_6, *allowed: bytes, active: bool = True) -> None:
-        storage = {slot_of(code, each): 1 for each in (US, *allowed)} | {2: int(active)}
-        words = {hex(slot): hex(value) for slot, value in storage.items() if value}
-        alloc = {hex_of(INGRESS): {"balance": "0", "code": "0x" + code.hex(), "storage": words}}
+        alloc = node_alloc(code, (US, *allowed), active=active)
         self.maker = ChainMaker(make_spec(alloc=alloc), executor=FastExecutor(PyEvmExecutor()))
         self.code = code
         self.lag = 0
