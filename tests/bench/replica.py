@@ -5,9 +5,9 @@
 
 Both hold the same transactions: a contract, an event of it in every block, plain transfers. Each is a process
 of its own on the loopback; the load is that of `tests/bench/rpc.py`: keep-alive connections, one request at a
-time on each. Anvil (npm @foundry-rs/anvil) is native code on as many threads as it likes; it is left out where
-npm cannot bring it. First comes what indexing costs: blocks a second into SQLite, with and without running each
-block a second time for its internal transfers, and the size of the index.
+time on each. Anvil (npm @foundry-rs/anvil) is native code on as many threads as it likes; it is left out
+where npm cannot bring it. First comes what indexing costs: blocks a second into SQLite, with and without
+running each block a second time for its internal transfers, and the size of the index.
 """
 
 import argparse

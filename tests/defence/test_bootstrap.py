@@ -1,4 +1,4 @@
-"""besu#528: a node that starts from nothing joins, although the rules it knows at first allow nobody alive."""
+"""besu#528: a node from nothing joins, although the rules that it knows at first allow nobody alive."""
 
 import json
 import time
