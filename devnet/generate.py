@@ -31,6 +31,8 @@ VANITY: Final = b"phoenix local network"
 SCRYPT_N: Final = 1 << 12
 """The keys are public, so their password need not cost a second at each start."""
 PASSWORD: Final = "public"
+ANCHOR_S: Final = 60.0
+"""Between anchors of an audit log; a real one takes an hour."""
 FORK_KEYS: Final = (
     "homesteadBlock", "eip150Block", "eip155Block", "eip158Block", "byzantiumBlock", "constantinopleBlock",
     "petersburgBlock", "istanbulBlock", "berlinBlock", "londonBlock",
@@ -127,7 +129,7 @@ def _of_role(layout: Layout, node: NodeFiles, settings: dict[str, Any]) -> dict[
         case "replica":
             return _history(layout) | {"replica": {"upstreams": _preferred_validators(layout, node)}}
         case "archive":
-            return {"archive": _archive(layout, node)}
+            return {"archive": _archive(layout, node), "audit": _audit(layout, node)}
         case "validator":
             production = {
                 "enabled": True,
@@ -143,6 +145,12 @@ def _history(layout: Layout) -> dict[str, Any]:
     """Whom to ask for what was pruned."""
     archives = layout.archives
     return {"storage": {"history_url": archives[0].rpc_url}} if archives else {}
+
+
+def _audit(layout: Layout, node: NodeFiles) -> dict[str, Any]:
+    """The head of its audit log goes on the chain, too, by the same account."""
+    anchors = {key: value for key, value in _archive(layout, node).items() if key.startswith("anchor_")}
+    return anchors | {"anchor_interval_s": ANCHOR_S} if anchors else {}
 
 
 def _archive(layout: Layout, node: NodeFiles) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from devnet.members import ALL_ROLES, members_of
 from devnet.network import Say
 from devnet.suite_genesis import DEPLOYER, REGISTRY
 from node.archive.anchor import call_data, log_name
+from node.primitives.crypto import keccak256
 from node.primitives.ids import hex_of
 
 OPERATOR: Final = "operator"
@@ -72,17 +73,17 @@ def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:
 
 
 def open_archive_logs(layout: Layout) -> int:
-    """Let the archive nodes anchor their files: the officer opens a log for each; how many are open."""
+    """Let the archive nodes anchor files and audit logs: the officer opens two for each; how many nodes."""
     officer = layout.accounts[OFFICER]["private_key"]
     try:
         chain = RpcChain(layout.nodes[0].rpc_url, officer)
         contract = open_registry(layout.home / REGISTRY, chain.identity).entries["AuditLog"].address
         for node in layout.archives:
             writer = archiving_key(layout.network.seed, node.name).address
-            log = log_name(writer)
-            held = chain.call(contract, call_data("writerOf(bytes32)", log))
-            if not held or not int.from_bytes(held, "big"):
-                chain.send([(contract, call_data("openLog(bytes32,address)", log, writer))])
+            for log in (log_name(writer), keccak256(f"audit:{node.name}".encode())):
+                held = chain.call(contract, call_data("writerOf(bytes32)", log))
+                if not held or not int.from_bytes(held, "big"):
+                    chain.send([(contract, call_data("openLog(bytes32,address)", log, writer))])
     except (DeployFailed, OtherChain, KeyError) as error:
         raise DevnetError(f"contracts: the logs of archive nodes cannot be opened: {error}") from error
     return len(layout.archives)
