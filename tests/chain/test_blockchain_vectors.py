@@ -7,6 +7,7 @@ skipped by name.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ import pytest
 
 from node.chain.opening import Chain, open_chain
 from node.config.settings import StorageSettings
-from node.execution.executor import BlockContext, BlockOutcome, BlockSession, Interrupted
+from node.execution.evm.executor import FastExecutor
+from node.execution.executor import BlockContext, BlockOutcome, BlockSession, Executor, Interrupted
 from node.execution.py_evm import PyEvmExecutor
 from node.primitives.block import Header, decode_block, decode_header
 from node.primitives.chain_spec import ChainSpec, CliqueSpec, Fork, GenesisAccount, GenesisHeader
@@ -65,11 +67,25 @@ class NoSeal:
         return 0
 
 
-class Rewarding(PyEvmExecutor):
+class RewardingPyEvm(PyEvmExecutor):
     """py-evm that pays the author of each block."""
 
     def begin(self, context: BlockContext, parent: StateView) -> BlockSession:
         return _RewardingSession(super().begin(context, parent), context.author, parent)
+
+
+class RewardingFast(FastExecutor):
+    """The fast executor, doing the same."""
+
+    def begin(self, context: BlockContext, parent: StateView) -> BlockSession:
+        return _RewardingSession(super().begin(context, parent), context.author, parent)
+
+
+EXECUTORS: Final[dict[str, Callable[[], Executor]]] = {
+    "py-evm": RewardingPyEvm,
+    "fast": lambda: RewardingFast(PyEvmExecutor()),
+}
+both = pytest.mark.parametrize("executor", EXECUTORS)
 
 
 class _RewardingSession:
@@ -101,7 +117,7 @@ def data(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def opened(case: dict[str, Any]) -> Chain:
+def opened(case: dict[str, Any], executor: Executor) -> Chain:
     header = decode_header(split_list(data(case["genesisRLP"]))[0])
     spec = ChainSpec(
         chain_id=1,
@@ -119,7 +135,7 @@ def opened(case: dict[str, Any]) -> Chain:
         ),
         alloc={Address(data(key)): account_of(entry) for key, entry in case["pre"].items()},
     )
-    chain = open_chain(MemoryKV(), spec, NoSeal(), Rewarding(), StorageSettings())
+    chain = open_chain(MemoryKV(), spec, NoSeal(), executor, StorageSettings())
     assert chain.reader.genesis.hash == data(case["genesisBlockHeader"]["hash"])
     return chain
 
@@ -141,8 +157,8 @@ def refusal(chain: Chain, block: bytes) -> str | None:
     return None
 
 
-def run(case: dict[str, Any]) -> None:
-    chain = opened(case)
+def run(case: dict[str, Any], executor: Executor) -> None:
+    chain = opened(case, executor)
     for entry in case["blocks"]:
         expected = next((text for key, text in entry.items() if key.startswith("expectException")), None)
         assert (refusal(chain, data(entry["rlp"])) is None) is (expected is None), expected
@@ -155,22 +171,24 @@ def run(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("file", ethereum_test_files("BlockchainTests", "InvalidBlocks/bc[EI]*/*.json"))
-def test_london_headers_and_fees(file: Path) -> None:
-    run_file(file)
+@both
+def test_london_headers_and_fees(file: Path, executor: str) -> None:
+    run_file(file, executor)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("file", ethereum_test_files("BlockchainTests"))
-def test_london(file: Path) -> None:
-    run_file(file)
+@both
+def test_london(file: Path, executor: str) -> None:
+    run_file(file, executor)
 
 
-def run_file(file: Path) -> None:
+def run_file(file: Path, executor: str) -> None:
     cases = {name: case for name, case in load_json(file).items() if case.get("network") == "London"}
     if not cases:
         pytest.skip("no case for London")
     if file.stem in SKIPPED:
         pytest.skip(SKIPPED[file.stem])
-    ran = [run(case) for case in cases.values() if not has_ommers(case)]
+    ran = [run(case, EXECUTORS[executor]()) for case in cases.values() if not has_ommers(case)]
     if not ran:
         pytest.skip("about ommers, which our chains refuse")
