@@ -99,7 +99,7 @@ def test_inspect_prints_the_python_of_a_contract(genesis: Path, tmp_path: Path, 
     assert inspect(data, "code", contract) == 0
     seen = result(capsys)
     assert (seen["fork"], seen["code_bytes"], seen["address"]) == ("London", 9, contract)
-    assert "sstore_london(F,0x0,0x3,0)" in seen["python"]
+    assert "sstore_london(F,0x0,0x3)" in seen["python"]
     assert main(["inspect", "code", contract, "--data-dir", str(data)]) == 0
     printed = capsys.readouterr().out
     assert "# fork: London\n" in printed

@@ -39,7 +39,7 @@ def test_all_mistakes_come_at_once_with_their_places(tmp_path: Path) -> None:
         "net.toml:2:1: chain_id is a whole number, not '1'",
         "net.toml:4:1: rcp is not known here; did you mean rpc?",
         "net.toml:6:1: accounts.count is a whole number, not 1.5",
-        "net.toml:8:1: nodes.role is one of 'validator', 'full', 'replica', 'light', not 'king'",
+        "net.toml:8:1: nodes.role is one of 'validator', 'full', 'replica', 'light', 'archive', not 'king'",
         "net.toml:7:3: nodes.name is missing",
         "net.toml: name is missing",
         "net.toml: seed is missing",
