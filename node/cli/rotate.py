@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = """\
   phoenix keys rotate --config node.toml --state rotation.json \\
-      --rpc http://127.0.0.1:8545 --rpc http://10.0.0.6:8545 --restart "systemctl restart phoenix"
+      --rpc http://127.0.0.1:8645 --rpc http://127.0.0.1:8646 --restart "systemctl restart phoenix"
   phoenix keys rotate ... --to admitted      only so far; the same command later goes on
   phoenix keys rotate ... --to begun         back again, step by step
   phoenix keys rotate ... --to destroyed     and the old key for ever; there is no way back from there
-  phoenix keys rotate --node-key --config node.toml --state identity.json --rpc http://127.0.0.1:8545 \\
-      --peer http://10.0.0.6:8545 --peer-config /etc/phoenix/peer.toml --restart "..."
+  phoenix keys rotate --node-key --config node.toml --state identity.json --rpc http://127.0.0.1:8645 \\
+      --peer http://127.0.0.1:8646 --peer-config /etc/phoenix/peer.toml --restart "..."
 
-The first --rpc is this validator's own node; the others are validators that vote by this command. Who votes
-elsewhere is told what to vote for, and waited for.
+The first --rpc is this validator's own node; the others are validators that vote by this command. Votes are
+administration: name the admin listeners (rpc.admin_port). Who votes elsewhere is told what to vote for, and
+waited for.
 
   made       a new key, beside the old one: in its key store, or in its token
   admitted   voted in; final: a block by every signer stands on it

@@ -6,11 +6,10 @@ import trio
 
 from consensus.clique.extra_data import seal_hash, sealed, unsealed
 from devnet.client import RpcClient
-from devnet.keys import sealing_key
+from devnet.keys import node_key, sealing_key
 from devnet.layout import Layout, NodeFiles
 from node.chain.genesis_json import load_genesis
 from node.primitives.block import Header
-from node.primitives.crypto import PrivateKey
 from node.primitives.ids import Hash32
 from p2p.eth.status import Status, fork_id
 from p2p.evidence import EVIDENCE, EVIDENCE_CODE, encode_evidence
@@ -28,12 +27,12 @@ def twins(layout: Layout, name: str, number: int) -> tuple[Header, Header]:
     return one, other
 
 
-def inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header]) -> None:
-    """Connect to the node and tell it."""
-    trio.run(_inform, layout, node, pair)
+def inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header], speaker: str) -> None:
+    """Connect to the node as the member `speaker`, who is not connected to it, and tell it."""
+    trio.run(_inform, layout, node, pair, speaker)
 
 
-async def _inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header]) -> None:
+async def _inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header], speaker: str) -> None:
     spec = load_genesis(layout.genesis)
     client = RpcClient(node.rpc_url)
     genesis = client.call("eth_getBlockByNumber", "0x0", False)
@@ -56,7 +55,9 @@ async def _inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header]) 
         told.set()
 
     options = P2POptions(host="127.0.0.1", port=0, static_peers=(node.enode,), capabilities=(EVIDENCE,))
-    pool = PeerPool(PrivateKey(b"\x77" * 32), options, lambda: status, lambda _: None, tell, lambda _: None)
+    pool = PeerPool(
+        node_key(layout.network.seed, speaker), options, lambda: status, lambda _: None, tell, lambda _: None
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)
         with trio.fail_after(60):

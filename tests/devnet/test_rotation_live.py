@@ -69,7 +69,7 @@ class Net:
         return run("devnet", "--home", str(self.home), *words).stdout
 
     def call(self, name: str, method: str, *params: object) -> object:
-        client = RpcClient(self.layout.node(name).rpc_url)
+        client = RpcClient(self.layout.node(name).admin_url)
         try:
             return client.call(method, *params)
         finally:
@@ -82,7 +82,7 @@ class Net:
 
     def rotate(self, to: str, *more: str, code: int = 0) -> dict[str, str]:
         beta, others = self.layout.node("beta"), [self.layout.node(name) for name in ("alpha", "gamma")]
-        rpcs = [word for node in (beta, *others) for word in ("--rpc", node.rpc_url)]
+        rpcs = [word for node in (beta, *others) for word in ("--rpc", node.admin_url)]
         restart = f"{sys.executable} -m devnet --home {self.home} perturb restart beta"
         done = run(
             "node", "keys", "rotate", "--config", str(beta.config), *rpcs, "--restart", restart,
@@ -147,7 +147,7 @@ def test_a_validators_key_is_changed_under_load_forth_back_and_forth_again(net: 
 def test_a_node_gets_another_identity_and_its_peers_know_it(net: Net) -> None:
     layout = net.layout
     peers = [word for name in ("alpha", "gamma") for word in (
-        "--peer", layout.node(name).rpc_url, "--peer-config", str(layout.node(name).config)
+        "--peer", layout.node(name).admin_url, "--peer-config", str(layout.node(name).config)
     )]  # fmt: skip
     journal = ("--node-key", "--state", str(net.home.parent / "identity.json"), *peers)
     before = net.call("beta", "admin_nodeInfo")["enode"]  # type: ignore[index]
