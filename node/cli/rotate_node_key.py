@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from node.cli.rpc_client import CallFailed, NodeRpc
 from node.config.data_dir import node_key_path
@@ -95,9 +95,11 @@ class NodeKeyRotation:
         return {"old": old, "new": new, "old_enode": enode, "new_enode": enode.replace(old, new)}
 
     def _exchange(self, before: str, after: str, *, add: str) -> None:
-        """Peers dial one more; their settings name the other one."""
+        """All take one more for a member, peers dial it; their settings name the other one."""
         from node.signing.rotation import replace_file
 
+        for node in (self._own, *self._peers):
+            _admit(node, like=before, enode=add)
         for peer in self._peers:
             peer.call("admin_addPeer", add)
         for config in self._peer_configs:
@@ -117,12 +119,16 @@ class NodeKeyRotation:
             lambda: identity in self._own.call("admin_nodeInfo")["enode"], "the node has its new identity"
         )
         self._wait.until(
-            lambda: all(_knows(peer, identity) for peer in self._peers), "every peer knows the new identity"
+            lambda: all(_knows(peer, identity) for peer in self._peers),
+            "every peer meets the new identity (a contract that decides has to list it, too)",
         )
 
     def _forget(self, enode: str) -> None:
         for peer in self._peers:
             peer.call("admin_removePeer", enode)
+        for node in (self._own, *self._peers):
+            if _members(node):
+                node.call("perm_removeNodesFromAllowlist", [enode])
 
     def _side(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
@@ -134,6 +140,22 @@ def _is(node: NodeRpc, identity: str) -> bool:
         return identity in node.call("admin_nodeInfo")["enode"]
     except CallFailed:
         return False
+
+
+def _members(node: NodeRpc) -> Mapping[str, Any]:
+    """The entries of a node's members' file by id; none where there is no file, or perm_ is switched off."""
+    try:
+        return {each["id"]: each for each in node.call("perm_getNodesAllowlist")}
+    except CallFailed:
+        return {}
+
+
+def _admit(node: NodeRpc, *, like: str, enode: str) -> None:
+    """A member of the same organisation and tier as the one whose place it takes."""
+    member = _members(node).get(like)
+    if member is not None:
+        extra = {key: member[key] for key in ("organisation", "tier", "validator")}
+        node.call("perm_addNodesToAllowlist", [enode], extra)
 
 
 def _knows(peer: NodeRpc, identity: str) -> bool:

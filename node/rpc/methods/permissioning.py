@@ -139,8 +139,12 @@ async def _add_nodes(
     organisation, tier = _text(extra, "organisation", "unnamed"), _text(extra, "tier", Tier.REGIONAL.value)
     if tier not in {each.value for each in Tier}:
         raise BadValue(f"tier {tier!r} is none; it is core, regional or edge")
-    known = backend.members().members
-    new = [Member(id=each, organisation=organisation, tier=Tier(tier)) for each in ids if each not in known]
+    validator, known = read_member(extra or {}, "validator", read_bool) or False, backend.members().members
+    new = [
+        Member(id=each, organisation=organisation, tier=Tier(tier), validator=validator)
+        for each in ids
+        if each not in known
+    ]
     await backend.change_members(lambda found: with_members(found, new))
     return SUCCESS
 
