@@ -18,7 +18,7 @@ import trio
 from node.chain.events import ExecutedBlock, HeadChanged
 from node.primitives.block import Header
 from node.primitives.errors import RequestError
-from node.primitives.ids import Hash32, hex_of
+from node.primitives.ids import BlockNumber, Hash32, hex_of
 from node.primitives.transaction import Transaction
 from node.rpc.backend import Abandoned, Backend, ChainBackend
 from node.rpc.encoding import header_json, transaction_json
@@ -61,9 +61,10 @@ class Listener:
     """What is told before anything new; None for nothing."""
     failed: Callable[[RpcError], None] | None = None
     """Told why the past could not be told; the listener is then removed."""
-    first_block: int = 0
-    last_block: int | None = None
-    """For LOGS: events of blocks outside are not told."""
+    first_block: BlockNumber = 0
+    """For LOGS and HEADERS: of blocks below nothing is told."""
+    last_block: BlockNumber | None = None
+    """For LOGS: of blocks above nothing is told."""
 
 
 def new_id() -> str:
@@ -82,8 +83,17 @@ class Session:
         self._active: set[str] = set()
         self._waiting: dict[str, Listener] = {}
 
-    def subscribe(self, kind: Kind, criteria: LogCriteria | None = None, past: Past | None = None) -> str:
-        """A new subscription's id; it begins at `activate`, after its id has been sent to the client."""
+    def subscribe(
+        self,
+        kind: Kind,
+        criteria: LogCriteria | None = None,
+        past: Past | None = None,
+        first_block: BlockNumber = 0,
+    ) -> str:
+        """A new subscription's id; it begins at `activate`, after its id has been sent to the client.
+
+        Of blocks below `first_block` nothing is told: a place may lie in the future.
+        """
         if len(self._active) + len(self._waiting) >= self._subscriptions_max:
             raise LimitExceeded(
                 f"too many subscriptions: {self._subscriptions_max} are allowed on one connection "
@@ -95,6 +105,7 @@ class Session:
             deliver=partial(self._notify, subscription),
             criteria=criteria,
             past=past,
+            first_block=first_block,
             failed=partial(self._fail, subscription),
         )
         return subscription
@@ -213,7 +224,7 @@ class Hub:
             await self._tell_logs(executed, removed=True)
         for executed in event.added:
             header = executed.block.header
-            await self._tell(Kind.HEADERS, partial(_headers, header))
+            await self._tell_header(header)
             await self._tell(Kind.BLOCK_HASHES, partial(_hashes, (header.hash,)))
             await self._tell_logs(executed, removed=False)
 
@@ -227,6 +238,10 @@ class Hub:
     async def _tell(self, kind: Kind, encode: Callable[[], Sequence[bytes]]) -> None:
         """The same results for all; encoded only when there is somebody to hear them."""
         await self._deliver((listener for listener in self._of_kind(kind)), lambda _: encode)
+
+    async def _tell_header(self, header: Header) -> None:
+        listeners = (each for each in self._of_kind(Kind.HEADERS) if each.first_block <= header.number)
+        await self._deliver(listeners, lambda _: partial(_headers, header))
 
     async def _tell_logs(self, executed: ExecutedBlock, *, removed: bool) -> None:
         """Listeners with the same criteria share one search and one encoding."""

@@ -54,7 +54,7 @@ def seen(logs: list[Any]) -> list[tuple[int, bool]]:
 
 
 @pytest.mark.parametrize(
-    ("start", "index", "wanted"), [(0, None, [1, 2, 3]), (1, 1, [2, 3]), (2, 0, [3]), (9, 0, [])]
+    ("start", "index", "wanted"), [(0, None, [1, 2, 3]), (1, 1, [2, 3]), (2, 0, [3]), (3, 0, [])]
 )
 async def test_events_since_a_place_come_first_and_then_new_ones(start, index, wanted):
     world = World()
@@ -66,6 +66,18 @@ async def test_events_since_a_place_come_first_and_then_new_ones(start, index, w
         grow(world, 4)
         told = seen(await client.results(len(wanted) + 1))
         assert told == [(number, False) for number in [*wanted, 4]]
+
+
+@pytest.mark.parametrize("kind", ["logs", "newHeads"])
+async def test_a_place_in_the_future_is_waited_for(kind):
+    world = World()
+    grow(world, 1)
+    async with running(world) as client:
+        await client.subscribe(kind, {"fromBlock": "0x3"})
+        for number in (2, 3, 4):
+            grow(world, number)
+        told = await client.results(2)
+        assert [each["number" if kind == "newHeads" else "blockNumber"] for each in told] == ["0x3", "0x4"]
 
 
 async def test_headers_since_a_block_come_first():

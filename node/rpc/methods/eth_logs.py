@@ -88,10 +88,11 @@ class _Logs:
 
     def subscribe(self, session: Session, name: str, argument: "_Wish | bool | None") -> Json:
         wish = argument if isinstance(argument, _Wish) else _Wish(LogCriteria())
+        first_block = 0 if wish.start is None else wish.start.number
         match name:
             case "newHeads":
                 past = None if wish.start is None else past_headers(self._backend, wish.start.number)
-                return session.subscribe(Kind.HEADERS, past=past)
+                return session.subscribe(Kind.HEADERS, past=past, first_block=first_block)
             case "logs":
                 criteria = wish.criteria
                 past = (
@@ -99,7 +100,7 @@ class _Logs:
                     if wish.start is None
                     else past_logs(self._backend, self._limits, criteria, wish.start)
                 )
-                return session.subscribe(Kind.LOGS, criteria, past)
+                return session.subscribe(Kind.LOGS, criteria, past, first_block)
             case "newPendingTransactions":
                 self._need_pool("newPendingTransactions")
                 return session.subscribe(Kind.TRANSACTIONS if argument is True else Kind.TRANSACTION_HASHES)
