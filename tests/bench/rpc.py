@@ -64,7 +64,10 @@ class Echo:
     def parse(self, body: bytes) -> bytes:
         return body
 
-    async def answer(self, _: bytes) -> bytes:
+    def wait_s(self, _: object) -> float:
+        return 0.0
+
+    async def answer(self, *_: object) -> bytes:
         return b'{"jsonrpc":"2.0","id":1,"result":"0x0"}'
 
 
