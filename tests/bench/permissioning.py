@@ -10,7 +10,10 @@ runs the contracts for each transaction. Ratios are what counts; the times are t
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from node.execution.evm.executor import FastExecutor
 from node.execution.py_evm import PyEvmExecutor

@@ -4,8 +4,12 @@ CPU time of one core, both directions of one session in one process; figures do 
 """
 
 import random
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from p2p.rlpx.handshake import new_private_key
 from p2p.rlpx.session import Session
