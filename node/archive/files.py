@@ -3,7 +3,7 @@
     chain325000-00000-5f3759df.era1          blocks; named as geth does: network, number, accumulator
     chain325000-00000-5f3759df.json          its signed manifest; a file without one is not there
     chain325000-00000-5f3759df.anchor.json   where the chain holds its hash, once it does
-    checksums.txt                            SHA-256 by file in order: `geth import-history` asks for it
+    checksums.txt                            SHA-256 by file in order, as `geth import-history` wants it
     .unfinished/                             files in the making; emptied at the start
 
 A file gets its name after it has reached the disk, its manifest after that: a crash in between leaves a whole
@@ -28,6 +28,7 @@ from node.archive.manifest import (
     encode_manifest,
 )
 from node.primitives.block import BlockRef
+from node.primitives.ids import hex_of
 
 ERA_SUFFIX: Final = ".era1"
 MANIFEST_SUFFIX: Final = ".json"
@@ -122,7 +123,7 @@ class ArchiveDirectory:
         sync_folder(self.folder)
 
     def _write_checksums(self) -> None:
-        lines = [file.manifest.sha256.hex() for file in self.files()]
+        lines = [hex_of(file.manifest.sha256) for file in self.files()]
         self.put(self.folder / CHECKSUMS, "\n".join(lines).encode())
 
 

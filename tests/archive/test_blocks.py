@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,9 @@ def test_exporting_again_makes_only_what_is_missing(world: World, tmp_path: Path
     again = world.export(tmp_path)
     assert [f.manifest.last.number for f in again] == [15, 31, 40]
     assert again[0].path.stat().st_ino == kept
+    # As `geth import-history` reads them: a line for each file.
+    sums = ["0x" + sha256(file.content()).hexdigest() for file in again]
+    assert (tmp_path / "checksums.txt").read_text().split("\n") == sums
 
 
 class Crash(BaseException):

@@ -11,28 +11,33 @@ from typing import Final
 import pytest
 
 VERSION: Final = "v1.13.15"
-PACKAGE: Final = "github.com/ethereum/go-ethereum/cmd/geth"
+PACKAGE: Final = "github.com/ethereum/go-ethereum/cmd"
 BUILD_TIMEOUT_S: Final = 900
 
 
-@cache
 def geth_binary() -> Path:
     """Path of the program; skips where Go, or the module, cannot be had."""
+    return go_ethereum("geth")
+
+
+@cache
+def go_ethereum(name: str) -> Path:
+    """Path of one of go-ethereum's programs; skips where Go, or the module, cannot be had."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("Go is not installed")
     folder = Path(tempfile.gettempdir()) / f"phoenix-go-{os.getuid()}" / VERSION
-    if not (folder / "geth").is_file():
+    if not (folder / name).is_file():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The linker of later Go versions refuses a name that a dependency of this version borrows.
-        command = [go, "install", "-ldflags=-checklinkname=0", f"{PACKAGE}@{VERSION}"]
+        command = [go, "install", "-ldflags=-checklinkname=0", f"{PACKAGE}/{name}@{VERSION}"]
         environment = {**os.environ, "GOBIN": str(folder)}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
         )
         if done.returncode != 0:
-            pytest.skip(f"geth {VERSION} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
-    return folder / "geth"
+            pytest.skip(f"{name} {VERSION} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
+    return folder / name
 
 
 def run_geth(data_dir: Path, *arguments: str, timeout_s: float = 60) -> str:
