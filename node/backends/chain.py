@@ -24,9 +24,9 @@ from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.receipt import Receipt
-from node.primitives.state import StateView
+from node.primitives.state import AccountProof, StateView
 from node.production.driver import Driver
-from node.rpc.backend import AccountProof, Backend, StorageProof, TransactionPlace
+from node.rpc.backend import Backend, TransactionPlace
 from node.signing.lease_watch import LeaseWatch
 from node.state.store import StateStore
 from node.txpool.pool import TransactionPool
@@ -193,16 +193,7 @@ class ReaderBackend:
 
     def proof(self, header: Header, address: Address, slots: Sequence[int]) -> AccountProof:
         """See the port."""
-        proof = self._state.proof(header.hash, address, slots)
-        return AccountProof(
-            proof.address,
-            proof.nonce,
-            proof.balance,
-            proof.code_hash,
-            proof.storage_root,
-            proof.nodes,
-            tuple(StorageProof(slot.slot, slot.value, slot.nodes) for slot in proof.slots),
-        )
+        return self._state.proof(header.hash, address, slots)
 
     # --- private
 

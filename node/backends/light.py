@@ -25,10 +25,9 @@ from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import PhoenixError, RequestError
 from node.primitives.ids import Address, BlockNumber, Hash32, hex_of
 from node.primitives.receipt import Receipt
-from node.primitives.state import EMPTY_ACCOUNT, StateView
+from node.primitives.state import EMPTY_ACCOUNT, AccountProof, StateView, StorageProof
 from node.primitives.transaction import AccessList, Transaction, recover_senders
 from node.rpc.backend import (
-    AccountProof,
     Backend,
     CallPlace,
     CliqueEvidence,
@@ -36,7 +35,6 @@ from node.rpc.backend import (
     CliqueState,
     CliqueVote,
     PoolContent,
-    StorageProof,
     SyncProgress,
     TransactionPlace,
 )

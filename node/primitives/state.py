@@ -53,3 +53,29 @@ class StateChanges:
     """Accounts whose storage is emptied first: destroyed, or destroyed and created again."""
     codes: Mapping[Hash32, bytes] = field(default_factory=dict)
     """New code by hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageProof:
+    """One slot under the account's storage root."""
+
+    slot: int
+    value: int
+    nodes: tuple[bytes, ...]
+    """From the storage root towards keccak256(slot); none when the storage is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """An account under the state root (EIP-1186). An absent one has zeros and the hashes of nothing."""
+
+    address: Address
+    nonce: int
+    balance: int
+    """wei."""
+    code_hash: Hash32
+    storage_root: Hash32
+    nodes: tuple[bytes, ...]
+    """From the state root towards keccak256(address)."""
+    storage: tuple[StorageProof, ...]
+    """In the order they were asked for."""

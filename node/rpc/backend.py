@@ -23,7 +23,7 @@ from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.receipt import Receipt
-from node.primitives.state import StateView
+from node.primitives.state import AccountProof, StateView
 from node.primitives.transaction import AccessList, Transaction
 from node.rpc.jsonrpc import Json
 from node.rpc.log_index import LogIndex
@@ -115,28 +115,6 @@ class ChainBackend(Protocol):
     def subscribe_heads(self) -> trio.MemoryReceiveChannel[HeadChanged]:
         """All changes of the head from now on; ends for a subscriber that falls behind."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class StorageProof:
-    """A slot with the nodes that prove it."""
-
-    slot: int
-    value: int
-    nodes: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AccountProof:
-    """An account with the nodes that prove it against a state root (EIP-1186)."""
-
-    address: Address
-    nonce: int
-    balance: int
-    code_hash: Hash32
-    storage_root: Hash32
-    nodes: tuple[bytes, ...]
-    storage: tuple[StorageProof, ...]
 
 
 class StateBackend(Protocol):

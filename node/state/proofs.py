@@ -1,41 +1,16 @@
 """Answers for eth_getProof, from the trie rows of any kept state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from node.primitives.crypto import EMPTY_HASH, keccak256
-from node.primitives.ids import Address, Hash32
+from node.primitives.ids import Address
+from node.primitives.state import AccountProof, StorageProof
 from node.state.flat import NO_BIRTH, AccountRow, FlatView, RowReader, read_account
 from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
 from node.trie.proof import prove
 
 _NO_ACCOUNT = AccountRow(0, 0, EMPTY_HASH, EMPTY_ROOT, NO_BIRTH)
-
-
-@dataclass(frozen=True, slots=True)
-class SlotProof:
-    """One slot under the account's storage root."""
-
-    slot: int
-    value: int
-    nodes: tuple[bytes, ...]
-    """From the storage root towards keccak256(slot); none when the storage is empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountProof:
-    """An account under the state root (EIP-1186). An absent one has zeros and the hashes of nothing."""
-
-    address: Address
-    nonce: int
-    balance: int
-    code_hash: Hash32
-    storage_root: Hash32
-    nodes: tuple[bytes, ...]
-    """From the state root towards keccak256(address)."""
-    slots: tuple[SlotProof, ...]
-    """In the order they were asked for."""
 
 
 def account_proof(read: RowReader, address: Address, slots: Sequence[int]) -> AccountProof:
@@ -48,7 +23,7 @@ def account_proof(read: RowReader, address: Address, slots: Sequence[int]) -> Ac
         if row.has_storage:
             prefix = schema.storage_node_prefix(address, row.birth)
             nodes = _prove(read, prefix, slot.to_bytes(32, "big"))
-        proofs.append(SlotProof(slot, view.storage(address, slot), nodes))
+        proofs.append(StorageProof(slot, view.storage(address, slot), nodes))
     return AccountProof(
         address,
         row.nonce,

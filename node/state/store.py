@@ -8,11 +8,11 @@ from node.config.settings import StorageSettings
 from node.primitives.block import BlockRef
 from node.primitives.errors import RequestError, StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
-from node.primitives.state import StateChanges, StateView
+from node.primitives.state import AccountProof, StateChanges, StateView
 from node.state import history
 from node.state.commit import PreparedState, commit
 from node.state.flat import FlatView, RowReader
-from node.state.proofs import AccountProof, account_proof
+from node.state.proofs import account_proof
 from node.storage import schema
 from node.storage.blocks import decode_ref, encode_ref, read_number
 from node.storage.kv import Batch, KeyValue, Snapshot

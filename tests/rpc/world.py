@@ -16,16 +16,14 @@ from node.primitives.chain_spec import ChainSpec, CliqueSpec, Fork, GenesisHeade
 from node.primitives.crypto import EMPTY_HASH, PrivateKey
 from node.primitives.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from node.primitives.receipt import EMPTY_BLOOM, Log, Receipt, logs_bloom, merge_blooms
-from node.primitives.state import Account, StateView
+from node.primitives.state import Account, AccountProof, StateView, StorageProof
 from node.primitives.transaction import Transaction, decode_transaction, recover_senders
 from node.rpc.api import RpcApi
 from node.rpc.backend import (
     AccessListOutcome,
-    AccountProof,
     Backend,
     CallPlace,
     PoolContent,
-    StorageProof,
     SyncProgress,
     TraceOptions,
     TransactionPlace,

@@ -87,7 +87,7 @@ class Model:
             expected = self.accounts.get(address, Account(0, 0, EMPTY_HASH))
             assert (proof.nonce, proof.balance, proof.code_hash) == expected
             assert proof.storage_root == self.storage_root(address)
-            for slot in proof.slots:
+            for slot in proof.storage:
                 value = verify_proof(proof.storage_root, keccak256(slot.slot.to_bytes(32)), slot.nodes)
                 assert (rlp.decode(value, rlp.sedes.big_endian_int) if value else 0) == slot.value
                 assert slot.value == self.storage.get(address, {}).get(slot.slot, 0)

@@ -2,8 +2,8 @@
 
 from node.execution.executor import Interrupted
 from node.primitives.ids import Address, hex_of
-from node.primitives.state import EMPTY_ACCOUNT, Account, StateView
-from node.rpc.backend import Backend, StorageProof
+from node.primitives.state import EMPTY_ACCOUNT, Account, StateView, StorageProof
+from node.rpc.backend import Backend
 from node.rpc.blocks import BlockId, Tag, read_block_id, wanted_header
 from node.rpc.encoding import data_list_json
 from node.rpc.jsonrpc import Json
