@@ -11,7 +11,7 @@ from node.app.auditing import observe_audit_log
 from node.app.keys import observe_keys
 from node.app.network import Network
 from node.app.parts import Node
-from node.app.replica import index_check
+from node.app.replica import index_check, index_notice
 from node.audit.log import AuditLog
 from node.chain.reader import ChainReader
 from node.observability.health import Check, Health, head_age_check
@@ -75,6 +75,7 @@ async def observe(
         ready.append(index_check(node.replica, reader))
     ready += [*observe_keys(node, driver, lease), *more]
     notices = [] if node.archive is None else [observe_archive(node.archive, metrics)]
+    notices += [] if node.replica is None else [index_notice(node.replica)]
     assert settings.metrics_port is not None
     await serve_observability(
         settings.metrics_host,

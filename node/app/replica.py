@@ -127,9 +127,17 @@ def index_check(replica: Replica, reader: ChainReader) -> Check:
     def check() -> str | None:
         checkpoint = replica.indexer.checkpoint
         behind = reader.head.number - (checkpoint.number if checkpoint else -1)
-        return None if behind <= BEHIND_BLOCKS_MAX else f"the index is {behind} blocks behind the chain"
+        if behind <= BEHIND_BLOCKS_MAX:
+            return None
+        away = replica.indexer.away
+        return f"the index is {behind} blocks behind the chain" + (f": {away}" if away else "")
 
     return check
+
+
+def index_notice(replica: Replica) -> Check:
+    """What an operator must see at once, although JSON-RPC goes on."""
+    return lambda: replica.indexer.away
 
 
 def _observe(indexer: Indexer, metrics: Metrics) -> None:
@@ -137,6 +145,12 @@ def _observe(indexer: Indexer, metrics: Metrics) -> None:
         "index_number",
         "Newest block of the index.",
         lambda: indexer.checkpoint.number if indexer.checkpoint else 0,
+    )
+    metrics.read_at_scrape(
+        "index_away", "1 while the index's database cannot be reached.", lambda: indexer.away is not None
+    )
+    metrics.read_at_scrape(
+        "index_outages", "Times it could not be reached.", lambda: indexer.statistics.outages
     )
     metrics.read_at_scrape("indexed_blocks", "Blocks indexed.", lambda: indexer.statistics.blocks)
     metrics.read_at_scrape(

@@ -8,6 +8,7 @@ from node.execution.executor import Interrupted
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.transaction import Transaction
+from node.replica.database import IndexAway
 from node.replica.log_queries import LogQueries, LogSearch
 from node.rpc.backend import PoolBackend, PoolContent, Until, stop_if
 from node.rpc.log_index import IndexedLog, LogBlock, LogPage, LogQuery
@@ -31,7 +32,10 @@ class ReplicaLogIndex:
             count_max=query.count_max,
             bytes_max=query.bytes_max,
         )
-        found = self._queries.find(search, interrupted)
+        try:
+            found = self._queries.find(search, interrupted)
+        except IndexAway:
+            return None  # blocks are looked through instead, within the bounds of a full node
         if found is None:
             return None
         logs = [

@@ -19,7 +19,7 @@ import msgspec
 
 from node.primitives.ids import hex_of
 from node.replica.answers import BlockStamp, One, Page, Problem, Status
-from node.replica.database import IndexDatabase, Interrupted, QueryTooCostly, Session
+from node.replica.database import IndexAway, IndexDatabase, Interrupted, QueryTooCostly, Session
 from node.replica.event_reader import EventReader, Place
 from node.replica.openapi import document
 from node.replica.routes import ROUTES, Asked, BadParameter, Param, Route, read_parameter
@@ -120,6 +120,10 @@ class QueryApi:
             return _problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
         except QueryTooCostly as error:
             return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-costly", str(error), RETRY_S))
+        except IndexAway:
+            # Without the reason, which names our server: the log has it.
+            text = "the database of this replica's index is away; JSON-RPC goes on; ask another replica"
+            return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "index-away", text, RETRY_S))
 
     # --- one request
 

@@ -28,7 +28,14 @@ class QueryTooCostly(RequestError):
 
 
 class IndexUnavailable(StorageError):
-    """The database of the index does not answer, or refuses."""
+    """The database of the index refuses, or its file is damaged: the node stops."""
+
+
+class IndexAway(RequestError):
+    """The server of the index does not answer now. The node goes on without it, and tries again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the index is away: {reason}; it is tried again all the time")
 
 
 class Session(Protocol):

@@ -4,13 +4,16 @@ Passwords never stand in a URL: libpq reads them from a password file. Needs the
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from node.replica.database import (
+    IndexAway,
     IndexDatabase,
     IndexUnavailable,
     Interrupted,
@@ -25,6 +28,8 @@ READERS_KEPT_MAX: Final = 8
 CONNECT_TIMEOUT_S: Final = 10
 WRITER_LOCK: Final = 0x50484F454E49
 """An advisory lock: a second writer on one database is refused instead of interleaved."""
+AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+"""No connection, a broken one, a server that is shutting down or has no room."""
 
 _TYPES: Final = {Kind.INTEGER: "BIGINT", Kind.BYTES: "BYTEA", Kind.TEXT: "TEXT", Kind.INT: "NUMERIC(78)"}
 
@@ -35,41 +40,39 @@ class PostgresDatabase(IndexDatabase):
     """Implements IndexDatabase over a server; tables live in the first schema of the search path."""
 
     def __init__(self, url: str) -> None:
-        """Connect; IndexUnavailable when the server does not let us, or another writer is there."""
+        """Nothing is connected before it is needed: a server that is down now may be up then."""
+        self.name = f"PostgreSQL {_shown(url)}"
         self._url = url
         self._lock = Lock()
         self._idle: list[Connection] = []
-        self._writer = self._connect()
-        self.name = f"PostgreSQL {self._writer.info.dbname} at {self._writer.info.host}"
-        row = self._writer.execute("SELECT pg_try_advisory_lock(%s)", (WRITER_LOCK,)).fetchone()
-        if row is None or not row[0]:
-            self._writer.close()
-            raise IndexUnavailable(
-                f"{self.name}: another replica writes there; give each a database of its own"
-            )
+        self._writer: Connection | None = None
+        self._has_written = False
 
     @contextmanager
     def write(self) -> Iterator["PostgresSession"]:
-        """See IndexDatabase."""
+        """See IndexDatabase. IndexUnavailable when another writer is there."""
         try:
-            with self._writer.transaction():
-                yield PostgresSession(self, self._writer)
+            writer = self._connected_writer()
+            with writer.transaction():
+                yield PostgresSession(self, writer)
         except psycopg.Error as error:
-            raise IndexUnavailable(f"{self.name}: {error}") from error
+            raise self._failure(error) from error
 
     @contextmanager
     def read(self, timeout_s: float, interrupted: Interrupted | None = None) -> Iterator["PostgresSession"]:
         """See IndexDatabase."""
-        reader = self._take()
         try:
-            with reader.transaction():
-                reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                reader.execute(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}")
-                yield PostgresSession(self, reader)
+            reader = self._begun()
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+        try:
+            reader.execute(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}")
+            yield PostgresSession(self, reader)
+            reader.execute("COMMIT")
         except psycopg.errors.QueryCanceled:
             raise QueryTooCostly(timeout_s) from None
         except psycopg.Error as error:
-            raise IndexUnavailable(f"{self.name}: {error}") from error
+            raise self._failure(error) from error
         finally:
             self._give_back(reader)
 
@@ -95,25 +98,58 @@ class PostgresDatabase(IndexDatabase):
     def close(self) -> None:
         """See IndexDatabase."""
         with self._lock:
-            for connection in (*self._idle, self._writer):
+            for connection in (*self._idle, *([self._writer] if self._writer else [])):
                 connection.close()
             self._idle.clear()
+            self._writer = None
 
     def _connect(self) -> Connection:
-        try:
-            return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
-        except psycopg.Error as error:
-            raise IndexUnavailable(f"PostgreSQL for the index: {error}") from error
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            # A server that vanishes without a word counts as away after half a minute, not after hours.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=4,
+        )
 
-    def _take(self) -> Connection:
-        with self._lock:
-            while self._idle:
-                reader = self._idle.pop()
-                if not reader.closed:
-                    return reader
-        return self._connect()
+    def _connected_writer(self) -> Connection:
+        if self._writer is not None and not self._writer.closed:
+            return self._writer
+        writer = self._connect()
+        row = writer.execute("SELECT pg_try_advisory_lock(%s)", (WRITER_LOCK,)).fetchone()
+        if row is None or not row[0]:
+            writer.close()
+            text = f"{self.name}: another replica writes there; give each a database of its own"
+            # Once we have written, it is most likely our own connection of before, not yet missed there.
+            raise IndexAway(text) if self._has_written else IndexUnavailable(text)
+        self._writer, self._has_written = writer, True
+        return writer
+
+    def _begun(self) -> Connection:
+        """A connection inside a transaction that reads one moment. One that died unnoticed is replaced."""
+        while True:
+            with self._lock:
+                reader, is_fresh = (self._idle.pop(), False) if self._idle else (None, True)
+            reader = reader or self._connect()
+            try:
+                reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                return reader
+            except psycopg.Error:
+                reader.close()
+                if is_fresh:
+                    raise
+
+    def _failure(self, error: psycopg.Error) -> IndexAway | IndexUnavailable:
+        """Whose fault it is: a server that is not there is waited for; rows it will not have are not."""
+        text = f"{self.name}: {str(error).strip() or type(error).__name__}"
+        return IndexAway(text) if isinstance(error, AWAY) else IndexUnavailable(text)
 
     def _give_back(self, reader: Connection) -> None:
+        if not reader.closed and reader.info.transaction_status is not TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                reader.execute("ROLLBACK")
         with self._lock:
             if not reader.closed and len(self._idle) < READERS_KEPT_MAX:
                 self._idle.append(reader)
@@ -147,3 +183,9 @@ class PostgresSession:
 def _placed(sql: str) -> bytes:
     """psycopg writes a place as %s; no SQL of ours has a percent sign or a question mark of its own."""
     return sql.replace("?", "%s").encode()
+
+
+def _shown(url: str) -> str:
+    """Which database, for logs: without the name that logs in, and without options."""
+    parts_of_url = urlsplit(url)
+    return f"{parts_of_url.path.strip('/') or '(by default)'} at {parts_of_url.hostname or 'a local socket'}"

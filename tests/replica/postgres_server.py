@@ -35,11 +35,22 @@ class PostgresServer:
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self._databases = 0
-        data = str(self.folder / "data")
-        self._run("initdb", "--no-sync", "--auth=trust", "--username=phoenix", "--encoding=UTF8", "-D", data)
+        self._data = str(self.folder / "data")
+        self._run(
+            "initdb", "--no-sync", "--auth=trust", "--username=phoenix", "--encoding=UTF8", "-D", self._data
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it, at first or after `halt`."""
         options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
         log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "-t", str(START_TIMEOUT_S), "start")
+        wait = ("-w", "-t", str(START_TIMEOUT_S))
+        self._run("pg_ctl", "-D", self._data, "-l", log, "-o", options, *wait, "start")
+
+    def halt(self) -> None:
+        """Stop it as a crash would: connections break, nothing is tidied up; `start` brings it back."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
 
     def url(self) -> str:
         """A fresh database: empty, or after `prepare` with empty tables."""
@@ -64,7 +75,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop the server and remove its files."""
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+        self.halt()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:

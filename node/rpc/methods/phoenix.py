@@ -84,7 +84,10 @@ class _PagedLogs:
         )
         page = self._index.find(query, interrupted)
         if page is None:
-            raise RpcError("the index of this node is empty as yet; ask again soon")
+            raise RpcError(
+                "the index of this node is empty as yet, or its database is away; "
+                "ask again soon, or another replica"
+            )
         return {
             "logs": [FoundLog(*log).json() for log in page.logs],
             "complete": page.complete,
