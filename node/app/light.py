@@ -4,6 +4,7 @@ Imports nothing that a light client does without (LevelDB, peers, signing), so t
 short.
 """
 
+import dataclasses
 import logging
 import ssl
 import time
@@ -44,6 +45,7 @@ from node.primitives.block import Header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.errors import ChainError, ConfigError, RequestError
 from node.primitives.ids import Address, Hash32
+from node.rpc.backend import Backend
 
 AUTHORS_REMEMBERED: Final = 1_024
 """Seals whose recovery is not done again: more than a branch has."""
@@ -64,6 +66,7 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
         checks: Sequence[Check] = ()
         if settings.rpc.enabled:
             backend = light_backend(client, FastExecutor(None), events)
+            backend = with_queries(backend, settings.light.contract_names)
             rpc = RpcService(settings, backend, audit, metrics)
             checks = rpc.checks
             await nursery.start(rpc.run)
@@ -74,6 +77,27 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
             await nursery.start(observe_light, client, metrics, checks, settings.observability)
         log.info("node is running", extra={"node": settings.name, "role": "light", "head": client.head.ref})
         task_status.started()
+
+
+def with_queries(backend: Backend, contract_names: str | None) -> Backend:
+    """The query API beside JSON-RPC, where the operator named the suite's address book."""
+    if contract_names is None:
+        return backend
+    # The suite's interfaces and the types of answers: memory that only who asks for them pays.
+    from node.backends.light_queries import LightQueries
+    from node.backends.query_pages import QueryPages
+    from node.replica.registry import DOOR
+
+    assert backend.execution is not None
+    queries = LightQueries(
+        backend.chain,
+        backend.state.state_at,
+        backend.execution,
+        Address(bytes.fromhex(contract_names[2:])),
+        has_door=DOOR in backend.chain.spec.alloc,
+        unix_time=time.time,
+    )
+    return dataclasses.replace(backend, pages=QueryPages(queries))
 
 
 async def _trim() -> None:

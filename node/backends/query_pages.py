@@ -1,13 +1,14 @@
 """The query API as pages of the RPC listener: each answer in a worker thread, bounded in number and time."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from node.primitives.errors import StorageError
-from node.replica.api import QueryApi, Reply
+from node.replica.api import Reply
 from node.rpc.pages import PageReply
 from node.rpc.workers import Lane
 
@@ -20,10 +21,18 @@ WAITING_MAX: Final = 512
 log = logging.getLogger(__name__)
 
 
-class QueryPages:
-    """Pages over a QueryApi."""
+class Queries(Protocol):
+    """Whoever knows the answers: a replica's index, or a light client's proofs. Any thread; may block."""
 
-    def __init__(self, api: QueryApi) -> None:
+    def answer(self, target: str, if_none_match: str | None, interrupted: Callable[[], bool]) -> Reply:
+        """What a GET of this target gives."""
+        ...
+
+
+class QueryPages:
+    """Pages over queries."""
+
+    def __init__(self, api: Queries) -> None:
         self._api = api
         self._lane = Lane("queries", THREADS_MAX)
 

@@ -33,6 +33,8 @@ def check_light(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "light.checkpoint_hash", "is set beside light.checkpoint; one of them is what is trusted"
     if light.checkpoint_hash is not None and not re.fullmatch("0x[0-9a-fA-F]{64}", light.checkpoint_hash):
         yield "light.checkpoint_hash", f"is {light.checkpoint_hash[:80]!r}; 0x and 64 hex digits are needed"
+    if light.contract_names is not None and not re.fullmatch("0x[0-9a-fA-F]{40}", light.contract_names):
+        yield "light.contract_names", f"is {light.contract_names[:60]!r}; 0x and 40 hex digits are needed"
     for number, address in enumerate(light.authorities, start=1):
         if not re.fullmatch("0x[0-9a-fA-F]{40}", address):
             yield "light.authorities", f"item {number} is {address[:60]!r}; 0x and 40 hex digits are needed"

@@ -241,6 +241,8 @@ class LightSettings:
     request_timeout_s: float = 5.0
     answer_bytes_max: int = 32 * MIB
     """Of any answer of an upstream; most are allowed far less."""
+    contract_names: str | None = None
+    """0x address of the suite's ContractNames: with it, queries below /v1/ are answered from proved state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """What the query API answers, as types: the OpenAPI document is made from them, and so is every answer.
 
 Numbers that may pass 53 bits are decimal text; hashes and addresses 0x text in lower case; times Unix
-seconds.
+seconds. What only the events tell (where something was recorded, its history) is null from a light client,
+which proves the state alone (node.backends.light_queries); a replica always has it.
 """
 
 from typing import Any, Generic, TypeVar
@@ -84,7 +85,7 @@ class Invoice(msgspec.Struct):
     due_at: str
     status: str
     """issued, contested, upheld, settled, settled off chain, voided"""
-    issued: Where
+    issued: Where | None
 
 
 class InvoiceLine(msgspec.Struct):
@@ -99,8 +100,8 @@ class InvoiceDetail(msgspec.Struct):
     """An invoice with its lines and its life."""
 
     invoice: Invoice
-    lines: list[InvoiceLine]
-    history: list[Change]
+    lines: list[InvoiceLine] | None
+    history: list[Change] | None
 
 
 class Agreement(msgspec.Struct):
@@ -112,19 +113,19 @@ class Agreement(msgspec.Struct):
     oracles: list[str]
     status: str
     """proposed, active, ended"""
-    proposed: Where
+    proposed: Where | None
 
 
 class AgreementDetail(msgspec.Struct):
     """An agreement, its life, and how its windows stand."""
 
     agreement: Agreement
-    history: list[Change]
-    windows: dict[str, int]
+    history: list[Change] | None
+    windows: dict[str, int] | None
     """How many windows are in which state."""
-    penalties: str
-    rewards: str
-    breaches: int
+    penalties: str | None
+    rewards: str | None
+    breaches: int | None
 
 
 class Window(msgspec.Struct):
@@ -151,7 +152,7 @@ class Allocation(msgspec.Struct):
     lease_seconds: str
     status: str
     """requested, allocated, active, released, expired, rejected, cancelled"""
-    requested: Where
+    requested: Where | None
 
 
 class AllocationDetail(msgspec.Struct):
@@ -161,8 +162,8 @@ class AllocationDetail(msgspec.Struct):
     offer: str | None
     site: str | None
     lease_end: str | None
-    bound_units: list[str]
-    history: list[Change]
+    bound_units: list[str] | None
+    history: list[Change] | None
 
 
 class Credential(msgspec.Struct):
@@ -177,7 +178,7 @@ class Credential(msgspec.Struct):
     """0: without end"""
     status: str
     """valid, expired (at the time of the block), revoked"""
-    issued: Where
+    issued: Where | None
 
 
 class Custody(msgspec.Struct):

@@ -108,22 +108,22 @@ class QueryApi:
         try:
             if url.path == "/v1/openapi.json":
                 return Reply(HTTPStatus.OK, self._document)
-            query = _read_query(url.query)
+            query = read_query(url.query)
             with self._database.read(self._timeout_s, interrupted) as session:
                 if url.path == "/v1/status":
                     return self._status(session, query)
                 route, path = self._route(url.path)
                 return self._look_up(session, route, path, query, if_none_match)
         except Refused as refused:
-            return _problem(refused)
+            return problem(refused)
         except BadParameter as error:
-            return _problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
+            return problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
         except QueryTooCostly as error:
-            return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-costly", str(error), RETRY_S))
+            return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-costly", str(error), RETRY_S))
         except IndexAway:
             # Without the reason, which names our server: the log has it.
             text = "the database of this replica's index is away; JSON-RPC goes on; ask another replica"
-            return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "index-away", text, RETRY_S))
+            return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "index-away", text, RETRY_S))
 
     # --- one request
 
@@ -135,7 +135,7 @@ class QueryApi:
         raise Refused(HTTPStatus.NOT_FOUND, "no-such-path", f"{path[:200]} is no path; see /v1/openapi.json")
 
     def _status(self, session: Session, query: dict[str, str]) -> Reply:
-        _refuse_unknown(query, ("max_staleness_s",))
+        refuse_unknown(query, ("max_staleness_s",))
         view = self._view(session, query, None)
         data = Status(self._chain_id, view.stamp, self._finality.safe(), self._finality.final())
         return _reply(One(data, view.stamp, view.staleness_s), view)
@@ -149,8 +149,8 @@ class QueryApi:
         if_none_match: str | None,
     ) -> Reply:
         listed = ("limit", "cursor") if route.is_list else ()
-        _refuse_unknown(query, (*GUARDS, *listed, *(each.name for each in route.filters)))
-        arguments = _arguments(route.path_params, path) | _arguments(route.filters, query)
+        refuse_unknown(query, (*GUARDS, *listed, *(each.name for each in route.filters)))
+        arguments = read_arguments(route.path_params, path) | read_arguments(route.filters, query)
         limit = self._limit(query.get("limit"))
         cursor = _read_cursor(query["cursor"]) if "cursor" in query else None
         view = self._view(session, query, cursor)
@@ -236,7 +236,8 @@ class QueryApi:
 # --- requests
 
 
-def _read_query(text: str) -> dict[str, str]:
+def read_query(text: str) -> dict[str, str]:
+    """Parameters by name; BadParameter."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=32)
     except ValueError as error:
@@ -247,13 +248,15 @@ def _read_query(text: str) -> dict[str, str]:
     return query
 
 
-def _refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:
+def refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:
+    """BadParameter for a name that means nothing here."""
     for name in query:
         if name not in known:
             raise BadParameter(f"{name[:80]!r} is no parameter here; there are {', '.join(known)}")
 
 
-def _arguments(params: tuple[Param, ...], given: Mapping[str, str]) -> dict[str, Any]:
+def read_arguments(params: tuple[Param, ...], given: Mapping[str, str]) -> dict[str, Any]:
+    """Each parameter by its kind, None where it is not given; BadParameter."""
     return {
         each.name: read_parameter(each, given[each.name]) if each.name in given else None for each in params
     }
@@ -306,7 +309,8 @@ def _reply(answer: One[Any] | Page[Any], view: _View) -> Reply:
     return Reply(HTTPStatus.OK, msgspec.json.encode(answer), _headers(view))
 
 
-def _problem(refused: Refused) -> Reply:
+def problem(refused: Refused) -> Reply:
+    """A refusal as RFC 9457 has it."""
     headers = {} if refused.retry_s is None else {"retry-after": str(refused.retry_s)}
-    problem = Problem(refused.kind, refused.status.phrase, refused.status.value, str(refused))
-    return Reply(refused.status, msgspec.json.encode(problem), headers, "application/problem+json")
+    told = Problem(refused.kind, refused.status.phrase, refused.status.value, str(refused))
+    return Reply(refused.status, msgspec.json.encode(told), headers, "application/problem+json")

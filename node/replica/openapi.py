@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document of the query API, made from the table of routes and the types of answers."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,14 +31,14 @@ _PROBLEMS: Final = {
 }
 
 
-def document(page_items_max: int) -> dict[str, Any]:
-    """The whole document, as JSON has it."""
-    answers = [_answer_type(route) for route in ROUTES]
+def document(page_items_max: int, routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
+    """The whole document, as JSON has it; `routes` are those that are answered."""
+    answers = [_answer_type(route) for route in routes]
     schemas, components = msgspec.json.schema_components([*answers, One[Status], Problem], ref_template=REF)
     *route_schemas, status_schema, problem_schema = schemas
     paths = {
         route.path: {"get": _operation(route, schema, problem_schema, page_items_max)}
-        for route, schema in zip(ROUTES, route_schemas, strict=True)
+        for route, schema in zip(routes, route_schemas, strict=True)
     }
     paths["/v1/status"] = {
         "get": {
@@ -52,9 +53,10 @@ def document(page_items_max: int) -> dict[str, Any]:
         "info": {
             "title": "Phoenix Ledger queries",
             "version": "1",
-            "description": "What regional services ask of a read replica. Every answer is about one block, "
-            "named by number and hash; lists go on as of the same block by cursor. Numbers that may pass "
-            "53 bits are decimal text.",
+            "description": "What regional services ask of a read replica, and, of single things, of a light "
+            "client. Every answer is about one block, named by number and hash; lists go on as of the same "
+            "block by cursor. Numbers that may pass 53 bits are decimal text. Null stands where a light "
+            "client cannot prove what the events alone tell.",
         },
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components},
