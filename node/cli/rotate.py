@@ -1,10 +1,14 @@
 """`phoenix keys rotate`: another key for a validator, or for a node's identity, while the network goes on."""
 
 import argparse
+import json
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +18,7 @@ from node.primitives.errors import ConfigError, PhoenixError
 
 if TYPE_CHECKING:
     from node.config.settings import Settings
-    from node.signing.key_places import KeyPlace
+    from node.signing.key_places import AtSigner, KeyPlace
 
 EXAMPLES: Final = """\
   phoenix keys rotate --config node.toml --state rotation.json \\
@@ -22,6 +26,8 @@ EXAMPLES: Final = """\
   phoenix keys rotate ... --to admitted      only so far; the same command later goes on
   phoenix keys rotate ... --to begun         back again, step by step
   phoenix keys rotate ... --to destroyed     and the old key for ever; there is no way back from there
+  phoenix keys rotate ... --at-signer "ssh signer phoenix signer key --config /etc/phoenix/signer.toml \
+      --reload 'systemctl reload phoenix-signer'"       a key behind `phoenix signer serve`
   phoenix keys rotate --node-key --config node.toml --state identity.json --rpc http://127.0.0.1:8645 \\
       --peer http://127.0.0.1:8646 --peer-config /etc/phoenix/peer.toml --restart "..."
 
@@ -29,7 +35,7 @@ The first --rpc is this validator's own node; the others are validators that vot
 administration: name the admin listeners (rpc.admin_port). Who votes elsewhere is told what to vote for, and
 waited for.
 
-  made       a new key, beside the old one: in its key store, or in its token
+  made       a new key, beside the old one: in its key store, in its token, or where its signer has it
   admitted   voted in; final: a block by every signer stands on it
   switched   node.toml names the new key, the node was started again and has signed with it
   dropped    the old key is voted out; final
@@ -37,8 +43,10 @@ waited for.
   destroyed  the old key is gone for ever
 
 The identity (--node-key): made, told (peers dial the new enode), switched, forgotten (nobody dials the old).
-TLS certificates: replace the files. A node reads those for its signer at every new connection, and
-`phoenix signer serve` its own at SIGHUP; the peer-to-peer and JSON-RPC listeners read theirs at a restart.
+TLS certificates: replace the files. JSON-RPC listeners take them up within 5 s or at SIGHUP, `phoenix signer
+serve` at SIGHUP, with its settings; a node reads those for its signer at every new connection. Its own is on
+the signer's list: put the new one beside the old (`core-1 = ["AB:..", "CD:.."]`), SIGHUP the signer, replace
+the node's files, take the old one off, SIGHUP. The peer-to-peer listener reads its files at a restart.
 """
 POLL_S: Final = 0.5
 SIGNERS_LEAST: Final = 2
@@ -60,6 +68,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--restart", help="shell command that starts the node again (default: wait for it)")
     parser.add_argument("--to", help="stop at this step, also backwards (default: disabled; forgotten)")
     parser.add_argument("--new", help="label of the new key in the token, or its address at a remote signer")
+    parser.add_argument("--at-signer", help="shell command that is `phoenix signer key` where the signer is")
     parser.add_argument("--light", action="store_true", help="quick to open and to guess: for test networks")
     parser.add_argument("--node-key", action="store_true", help="the identity on the network, not the vote")
     parser.add_argument("--peer", action="append", default=[], help="RPC of a peer that is told (admin_)")
@@ -88,7 +97,8 @@ def rotate(args: argparse.Namespace) -> None:
         identity = NodeKeyRotation(settings, nodes[0], peers, args.peer_config, restart, wait)
         journal = walk(identity, args.state, args.to or "forgotten", _say)
     else:
-        rotation = ValidatorRotation(args.config, settings, nodes, restart, wait, args.new, args.light)
+        making = Making(args.new, args.light, _at_signer(args.at_signer))
+        rotation = ValidatorRotation(args.config, settings, nodes, restart, wait, making)
         journal = walk(rotation, args.state, args.to or "disabled", _say)
     show({"done": journal.done, **journal.facts}, as_json=args.json)
 
@@ -113,6 +123,17 @@ class Patience:
         raise TookTooLong(f"{what}: not within {self._timeout_s:g} s{reason}; the same command goes on here")
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How keys are made where they lie, and put out of use."""
+
+    name: str | None = None
+    """What the new one is called; None: the place finds a name."""
+    light: bool = False
+    """A key file that is quick to open, and to guess."""
+    at_signer: "AtSigner | None" = None
+
+
 class ValidatorRotation:
     """The steps for the key that seals."""
 
@@ -126,8 +147,7 @@ class ValidatorRotation:
         nodes: Sequence[NodeRpc],
         restart: Callable[[], None],
         wait: Patience,
-        new: str | None,
-        light: bool,
+        making: Making,
     ) -> None:
         """`nodes`: our own first."""
         if settings.role != "validator":
@@ -137,8 +157,7 @@ class ValidatorRotation:
         self._nodes = nodes
         self._restart = restart
         self._wait = wait
-        self._new = new
-        self._light = light
+        self._making = making
 
     def do(self, step: str, facts: Mapping[str, str]) -> Mapping[str, str]:
         """See the port."""
@@ -164,6 +183,8 @@ class ValidatorRotation:
     def undo(self, step: str, facts: Mapping[str, str]) -> None:
         """See the port."""
         match step:
+            case "made" if "new_address" not in facts:
+                _say("if a key was made, it was not noted; it lies beside the old one and has signed nothing")
             case "made":
                 self._refuse_in_use(facts["new_address"])
                 self._place().disable(facts["new_name"])
@@ -196,7 +217,7 @@ class ValidatorRotation:
             )
         place = self._place()
         old_name = _setting(self._settings, place.setting, self._config)
-        address, name = place.make(self._new)
+        address, name = place.make(self._making.name)
         return {
             "old_address": sealing["signer"],
             "old_name": old_name,
@@ -238,7 +259,8 @@ class ValidatorRotation:
         from node.signing.keystore import SCRYPT_N
 
         base = self._config.absolute().parent
-        return place_of(self._settings.signing, base, LIGHT_SCRYPT_N if self._light else SCRYPT_N)
+        scrypt_n = LIGHT_SCRYPT_N if self._making.light else SCRYPT_N
+        return place_of(self._settings.signing, base, scrypt_n, self._making.at_signer)
 
 
 def _signs_as(node: NodeRpc, address: str) -> bool:
@@ -274,6 +296,21 @@ def _restarting(command: str | None) -> Callable[[], None]:
             raise ConfigError([f"{command!r} failed with exit code {done.returncode}"])
 
     return restart
+
+
+def _at_signer(command: str | None) -> "AtSigner | None":
+    if command is None:
+        return None
+
+    def at_signer(words: Sequence[str]) -> str:
+        line = f"{command} {shlex.join([*words, '--json'])}"
+        done = subprocess.run(line, shell=True, check=False, stdout=subprocess.PIPE, text=True)
+        with suppress(ValueError, KeyError, TypeError):
+            if done.returncode == 0:
+                return str(json.loads(done.stdout)["address"])
+        raise ConfigError([f"{line!r} failed with exit code {done.returncode}"])
+
+    return at_signer
 
 
 def _say(line: str) -> None:

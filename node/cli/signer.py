@@ -5,21 +5,22 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.cli import guard_life
+from node.cli import guard_life, signer_key
 from node.cli.auditing import record_action
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
     from node.signing.service_settings import ServiceSettings
+    from node.signing.serving import Serving
     from node.storage.kv import KeyValue
 
 EXAMPLES: Final = """\
   phoenix signer serve --config signer.toml          node/signing/service_settings.py shows the file
+  phoenix signer key --help                          keys made and put out of use while it runs
   phoenix signer guard export --data-dir data/ > guard.json
   phoenix signer guard import --data-dir data/ guard.json                     locked for 256 blocks
   phoenix signer guard import --data-dir data/ guard.json --margin 5000       an old backup
@@ -27,7 +28,8 @@ EXAMPLES: Final = """\
   phoenix signer guard new    --data-dir data/ --the-key-never-signed         audited, like
   phoenix signer guard delete --data-dir data/ --the-keys-will-sign-no-more   (it is put aside)
 
-The node must not run meanwhile. Who moves a validator stops the old one first, for ever: two processes that
+SIGHUP has a running signer read settings and TLS files again, all or nothing: certificates, clients, keys.
+For `guard` the node must not run. Who moves a validator stops the old one first, for ever: two processes that
 sign with one key contradict each other sooner or later.
 """
 DOCUMENT_BYTES_MAX: Final = 64 << 20
@@ -46,6 +48,7 @@ def add_to(commands: Commands) -> None:
     served.add_argument("--log-format", choices=("text", "json"), default="text")
     served.set_defaults(run=serve)
 
+    signer_key.add_to(parts)
     guard = add_command(parts, "guard", "The durable record of what was signed.", EXAMPLES)
     actions = guard.add_subparsers(required=True, metavar="ACTION")
 
@@ -87,12 +90,11 @@ def unlock(args: argparse.Namespace) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Open the keys and answer until SIGTERM or SIGINT."""
+    """Open the keys and answer until SIGTERM or SIGINT; at SIGHUP the settings are read again."""
     import trio
 
     from node.config.data_dir import guard_path
     from node.observability import logs
-    from node.signing.exclusive import held_exclusively
     from node.signing.service_settings import load_service_settings
 
     settings = load_service_settings(args.config)
@@ -100,35 +102,41 @@ def serve(args: argparse.Namespace) -> None:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not guard_path(settings.data_dir).is_dir():
         log.warning("a new guard: right for keys that never signed; import what they signed otherwise")
-    with ExitStack() as closing:
-        kv = closing.enter_context(_guard_of(settings.data_dir))
-        for key in settings.keys:
-            closing.enter_context(held_exclusively(key.signing))
-        trio.run(_serve_until_signal, settings, kv)
+    with _guard_of(settings.data_dir) as kv:
+        trio.run(_serve_until_signal, args.config, settings, kv)
 
 
-async def _serve_until_signal(settings: "ServiceSettings", kv: "KeyValue") -> None:
+async def _serve_until_signal(config: Path, settings: "ServiceSettings", kv: "KeyValue") -> None:
     import trio
 
-    from node.primitives.errors import ConfigError
-    from node.signing.service_listener import hold_keys, load_tls, tls_of
     from node.signing.service_listener import serve as serve_clients
+    from node.signing.serving import Serving
 
-    service = await trio.to_thread.run_sync(hold_keys, settings, kv)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery:
-            tls = tls_of(settings)
-            port = await nursery.start(partial(serve_clients, settings, service, tls=tls))
-            log.info("signer is running", extra={"host": settings.host, "port": port})
-            async for number in signals:
-                if number != signal.SIGHUP:
-                    break
-                try:
-                    load_tls(tls, settings)
-                    log.info("the TLS files were read again")
-                except ConfigError as error:
-                    log.error("the TLS files were not read again, the former stay: %s", error)
-            nursery.cancel_scope.cancel()
+    serving = await trio.to_thread.run_sync(Serving, settings, kv)
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                port = await nursery.start(serve_clients, serving)
+                log.info("signer is running", extra={"host": settings.host, "port": port})
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                    await trio.to_thread.run_sync(_take_up, config, serving)
+                nursery.cancel_scope.cancel()
+    finally:
+        serving.close()
+
+
+def _take_up(config: Path, serving: "Serving") -> None:
+    from node.primitives.errors import ConfigError
+    from node.signing.service_settings import load_service_settings
+
+    try:
+        serving.take_up(load_service_settings(config))
+    except ConfigError as error:
+        log.error("the settings and TLS files were not taken up, the former stay: %s", error)
+        return
+    log.info("the settings and TLS files were read again", extra={"keys": len(serving.settings.keys)})
 
 
 def export(args: argparse.Namespace) -> None:

@@ -6,8 +6,11 @@ token on `one_thread` (`token_keys` makes and destroys them), `remote` asks anot
 contradicts it; `guard_exchange` moves that to another machine.
 
 The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
-`service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels, `lease` gives
-a key to one of several nodes at a time (`lease_watch` is the node's side); on one machine `exclusive` does.
+`serving` holds what is in force and takes up changes, `service_edit` makes them, `service_listener` talks to
+clients under mutual TLS, `clique_payload` is how a header travels, `lease` gives a key to one of several
+nodes at a time (`lease_watch` is the node's side); on one machine `exclusive` does.
+
+A key is changed by `rotation`, step by step, where `key_places` says it lies; `doctor` says what is unsafe.
 
 Duties of the callers:
 1. The driver holds a `Signer`, never a bare key; SigningError is its answer "not signed", with the reason.

@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -12,15 +10,9 @@ from typing import Final
 import httptools
 import trio
 
-from node.primitives.errors import ConfigError
-from node.signing.guard import GuardedSigner
-from node.signing.keystore import read_secret_file
-from node.signing.lease import KeyLease
-from node.signing.opening import open_own_key
 from node.signing.remote import HOLDER_HEADER
-from node.signing.service import Answer, Client, HeldKey, SigningService
-from node.signing.service_settings import ServiceSettings
-from node.storage.kv import KeyValue
+from node.signing.service import Answer, Client
+from node.signing.serving import Serving
 
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 300.0
@@ -32,76 +24,28 @@ CONNECTIONS_MAX: Final = 64
 audit = logging.getLogger("node.signing.audit")
 
 
-def hold_keys(settings: ServiceSettings, kv: KeyValue) -> SigningService:
-    """Open every key behind the guard in `kv`; may ask for passwords. KeyStoreError if one cannot be used."""
-    held = []
-    for policy in settings.keys:
-        key = open_own_key(policy.signing)
-        signer = GuardedSigner(key, kv, policy.chain_id)
-        lease = KeyLease(kv, key.address, policy.chain_id, settings.lease_s)
-        held.append(HeldKey(signer, key.public_key, policy.chain_id, policy.clients, policy.kinds, lease))
-    return SigningService(held)
-
-
-async def serve(
-    settings: ServiceSettings,
-    service: SigningService,
-    *,
-    tls: ssl.SSLContext | None = None,
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Answer until cancelled; started with the port. ConfigError for TLS files that do not fit."""
-    context = tls or tls_of(settings)
+async def serve(serving: Serving, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """Answer until cancelled; started with the port."""
     places = trio.CapacityLimiter(CONNECTIONS_MAX)
+    settings = serving.settings
     listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
-    handler = partial(_serve_connection, context, settings.clients, service, places)
     task_status.started(listeners[0].socket.getsockname()[1])
-    await trio.serve_listeners(handler, listeners)
+    await trio.serve_listeners(partial(_serve_connection, serving, places), listeners)
 
 
-def tls_of(settings: ServiceSettings) -> ssl.SSLContext:
-    """Mutual TLS 1.3 with the files of the settings; ConfigError when they do not fit, or others can read
-    the key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    load_tls(context, settings)
-    return context
-
-
-def load_tls(context: ssl.SSLContext, settings: ServiceSettings) -> None:
-    """Read the files again: connections from now on use them. ConfigError: those before stay in use."""
-    read_secret_file(settings.tls_key)
-    try:
-        # Tried on one that nobody uses: a pair that does not fit leaves a context without any.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key)
-        context.load_verify_locations(settings.tls_ca)
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except OSError as error:
-        raise ConfigError([f"the TLS files of the signer do not fit: {error}"]) from error
-
-
-async def _serve_connection(
-    context: ssl.SSLContext,
-    clients: Mapping[bytes, str],
-    service: SigningService,
-    places: trio.CapacityLimiter,
-    plain: trio.SocketStream,
-) -> None:
+async def _serve_connection(serving: Serving, places: trio.CapacityLimiter, plain: trio.SocketStream) -> None:
     try:
         places.acquire_on_behalf_of_nowait(plain)
     except trio.WouldBlock:
         await trio.aclose_forcefully(plain)
         return
     try:
-        stream = trio.SSLStream(plain, context, server_side=True, https_compatible=True)
+        stream = trio.SSLStream(plain, serving.context, server_side=True, https_compatible=True)
         with trio.fail_after(HANDSHAKE_TIMEOUT_S):
             await stream.do_handshake()
-        client = clients.get(hashlib.sha256(stream.getpeercert(binary_form=True)).digest())
-        if client is None:
-            audit.warning("a client whose certificate is not on the list was turned away")
-        else:
-            await _talk(client, service, stream)
+        certificate = hashlib.sha256(stream.getpeercert(binary_form=True)).digest()
+        if _client_of(serving, certificate) is not None:
+            await _talk(serving, certificate, stream)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
         audit.info("a connection ended: %s", error.__cause__ or type(error).__name__)
     finally:
@@ -109,7 +53,7 @@ async def _serve_connection(
         await trio.aclose_forcefully(plain)
 
 
-async def _talk(client: str, service: SigningService, stream: trio.SSLStream[trio.SocketStream]) -> None:
+async def _talk(serving: Serving, certificate: bytes, stream: trio.SSLStream[trio.SocketStream]) -> None:
     reading = _Reading()
     parser = httptools.HttpRequestParser(reading)
     while True:
@@ -131,14 +75,26 @@ async def _talk(client: str, service: SigningService, stream: trio.SSLStream[tri
         if reading.complete:
             target = reading.target.decode(errors="replace")
             method = parser.get_method().decode()
+            # Asked each time: who was taken off the list has no more to say on a connection that is open.
+            client = _client_of(serving, certificate)
+            if client is None:
+                return
             asker = Client(client, reading.holder)
-            answer = await service.answer(asker, method, target, reading.body)
+            answer = await serving.service.answer(asker, method, target, reading.body)
             keep = parser.should_keep_alive()
             await stream.send_all(_frame(answer, keep=keep))
             if not keep:
                 return
             reading = _Reading()
             parser = httptools.HttpRequestParser(reading)
+
+
+def _client_of(serving: Serving, certificate: bytes) -> str | None:
+    """Whose certificate this is; nobody's is noted."""
+    client = serving.client_of(certificate)
+    if client is None:
+        audit.warning("a client whose certificate is not on the list was turned away")
+    return client
 
 
 @dataclass(slots=True)

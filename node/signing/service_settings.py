@@ -9,7 +9,7 @@ tls_ca = "ca.pem"
 lease_s = 30                          # one node at a time has a key, and so long after it was last heard of
 
 [clients]                             # name -> SHA-256 of the certificate (openssl x509 -fingerprint -sha256)
-core-1 = "AB:12:..."
+core-1 = "AB:12:..."                  # or several, while one takes the other's place: ["AB:12:...", "CD:..."]
 
 [[keys]]
 chain_id = 1337
@@ -20,9 +20,13 @@ pkcs11_module = "/usr/lib/softhsm/libsofthsm2.so"
 pkcs11_token = "signer"
 pkcs11_key = "sealer-1"
 pin_file = "pin"
+disabled = false                      # true: it is not opened (`phoenix signer key disable`)
+
+SIGHUP has the file and the TLS files read again, all but host, port and data_dir.
 """
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -51,6 +55,7 @@ class _Key(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pin_file: str | None = None
     pin_fd: int | None = None
     timeout_s: float = 10.0
+    disabled: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -61,7 +66,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tls_key: str
     tls_ca: str
     lease_s: float = 30.0
-    clients: dict[str, str]
+    clients: dict[str, str | list[str]]
     keys: list[_Key]
 
 
@@ -75,6 +80,8 @@ class KeySettings:
     """Names of who may use it."""
     kinds: frozenset[str]
     """What may be signed with it."""
+    disabled: bool = False
+    """It is not opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ def load_service_settings(path: Path) -> ServiceSettings:
         folder / parsed.tls_certificate,
         folder / parsed.tls_key,
         folder / parsed.tls_ca,
-        {_fingerprint(text): name for name, text in parsed.clients.items()},
+        {_fingerprint(text): name for name, text in _certificates(parsed)},
         tuple(_key(key, folder) for key in parsed.keys),
         parsed.lease_s,
     )
@@ -122,7 +129,7 @@ def load_service_settings(path: Path) -> ServiceSettings:
 def _problems(parsed: _File) -> list[str]:
     problems = [
         f"clients.{name}: not a SHA-256 fingerprint in hex"
-        for name, text in parsed.clients.items()
+        for name, text in _certificates(parsed)
         if len(_fingerprint(text)) != FINGERPRINT_BYTES
     ]
     if parsed.lease_s != 0 and not LEASE_S_MIN <= parsed.lease_s <= LEASE_S_MAX:
@@ -144,6 +151,13 @@ def _problems(parsed: _File) -> list[str]:
             if getattr(key, name) is None
         ]
     return problems
+
+
+def _certificates(parsed: _File) -> Iterator[tuple[str, str]]:
+    """(name, fingerprint): a client may have two while its certificate is changed."""
+    for name, texts in parsed.clients.items():
+        for text in [texts] if isinstance(texts, str) else texts:
+            yield name, text
 
 
 def _fingerprint(text: str) -> bytes:
@@ -169,4 +183,4 @@ def _key(key: _Key, folder: Path) -> KeySettings:
         pin_fd=key.pin_fd,
         timeout_s=key.timeout_s,
     )
-    return KeySettings(signing, key.chain_id, frozenset(key.clients), frozenset(key.kinds))
+    return KeySettings(signing, key.chain_id, frozenset(key.clients), frozenset(key.kinds), key.disabled)

@@ -88,6 +88,10 @@ class OwnKey(DigestSigner, Protocol):
         """64 bytes, without the prefix 04."""
         ...
 
+    def close(self) -> None:
+        """Let it go; it signs nothing more."""
+        ...
+
 
 class LocalKey:
     """A key in this process's memory, as a key store unlocks it."""
@@ -110,3 +114,6 @@ class LocalKey:
     def sign_digest(self, request: SigningRequest) -> bytes:
         """Sign with RFC 6979: the same digest gives the same signature."""
         return self._key.sign(request.digest)
+
+    def close(self) -> None:
+        """Nothing to do: it goes with its last holder."""

@@ -53,6 +53,11 @@ def destroy_key(name: TokenKeyName, pin: str) -> None:
     in_session(name, pin, partial(_destroy, name))
 
 
+def find_address(name: TokenKeyName, pin: str) -> Address | None:
+    """Whose key has this name, in use or out of it; None when there is none."""
+    return in_session(name, pin, partial(_find_address, name))
+
+
 def has_key(name: TokenKeyName, pin: str) -> bool:
     """Whether a key of this name is in use."""
     return in_session(name, pin, partial(_has, name))
@@ -123,6 +128,17 @@ def _objects(session: "pkcs11.Session", label: str) -> "list[pkcs11.Object]":
     from pkcs11 import Attribute
 
     return list(session.get_objects({Attribute.LABEL: label}))
+
+
+def _find_address(name: TokenKeyName, session: "pkcs11.Session") -> Address | None:
+    import pkcs11
+    from pkcs11 import Attribute
+
+    for label in (name.key, name.key + DISABLED):
+        for each in _objects(session, label):
+            if each[Attribute.CLASS] == pkcs11.ObjectClass.PUBLIC_KEY:
+                return address_of(public_key_of(each))
+    return None
 
 
 def _has(name: TokenKeyName, session: "pkcs11.Session") -> bool:

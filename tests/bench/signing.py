@@ -31,8 +31,9 @@ from node.signing.guard import GuardedSigner
 from node.signing.keystore import store_key
 from node.signing.pkcs11 import TokenKey
 from node.signing.remote import open_remote
-from node.signing.service_listener import hold_keys, serve
+from node.signing.service_listener import serve
 from node.signing.service_settings import load_service_settings
+from node.signing.serving import Serving
 from node.signing.signer import DigestSigner, LocalKey, SigningRequest
 from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
@@ -98,10 +99,12 @@ def remote_signer(folder: Path) -> Iterator[int]:
         settings = load_service_settings(config)
         kv = LevelDB.open(folder / "remote-guard", StorageSettings())
         async with trio.open_nursery() as nursery:
-            ports.append(await nursery.start(serve, settings, hold_keys(settings, kv)))
+            serving = Serving(settings, kv)
+            ports.append(await nursery.start(serve, serving))
             ready.set()
             await trio.to_thread.run_sync(done.wait)
             nursery.cancel_scope.cancel()
+        serving.close()
         kv.close()
 
     thread = Thread(target=trio.run, args=(live,))

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.signing.test_service import world as world
-from tests.signing.tokens import Tokens, make_tokens
+from tests.signing.tokens import Tokens, shared_tokens
 
 
 @pytest.fixture(scope="session")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     """Tokens in software, or a skip."""
-    return make_tokens(tmp_path_factory.mktemp("softhsm"))
+    return shared_tokens(tmp_path_factory)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,17 +156,38 @@ def test_keys_in_a_token_are_made_under_a_new_label_and_again_under_the_same(
     )
     place = TokenPlace(settings)
     address, label = place.make(None)
-    assert label.startswith("sealer@")
-    assert place.make(label) == (address, label), "after a crash it is found again"
+    assert label == "sealer@2"
+    assert place.make(label) == place.make(None) == (address, label), "after a crash it is found again"
+    assert place.address_of(label) == address
+    place.disable(label)
+    with pytest.raises(KeyStoreError, match="taken out of use"):
+        place.make(label)
+    assert place.make(None)[1] == "sealer@3", "what is out of use is left alone"
+    place.enable(label)
     place.disable(name.key)
     assert not has_key(name, PIN)
     place.enable(name.key)
     place.disable(name.key)
     place.destroy(name.key)
+    assert place.address_of(name.key) is None
+    assert TokenPlace(replace(settings, pkcs11_key="sealer@3")).make(None)[1] == "sealer@4"
     assert TokenPlace(replace(settings, pkcs11_key=label)).make("next")[1] == "next"
 
 
 def test_a_key_at_a_remote_signer_is_made_there() -> None:
-    with pytest.raises(ConfigError, match="made there"):
-        RemotePlace().make(None)
-    assert RemotePlace().make("0x" + "ab" * 20)[1] == "0x" + "ab" * 20
+    old, new = "0x" + "11" * 20, "0x" + "ab" * 20
+    settings = SigningSettings(backend="remote", remote_address=old)
+    with pytest.raises(ConfigError, match=f"phoenix signer key new --config signer.toml --like {old}"):
+        RemotePlace(settings, None).make(None)
+    assert RemotePlace(settings, None).make(new)[1] == new
+    told: list[Sequence[str]] = []
+
+    def at_signer(words: Sequence[str]) -> str:
+        told.append(words)
+        return new
+
+    place = RemotePlace(settings, at_signer)
+    assert place.make(None)[1] == new
+    for deed in (place.disable, place.enable, place.destroy):
+        deed(old)
+    assert told == [("new", "--like", old), ("disable", old), ("enable", old), ("destroy", old)]

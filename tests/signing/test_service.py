@@ -5,7 +5,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from node.signing.keystore import store_key
 from node.signing.opening import open_key
 from node.signing.remote import RemoteKey, open_remote
 from node.signing.service import Client, SigningService
-from node.signing.service_listener import hold_keys, serve
+from node.signing.service_listener import serve
 from node.signing.service_settings import load_service_settings
+from node.signing.serving import Serving
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
 from node.storage.memory import MemoryKV
 from tests.signing.authority import Authority, Member
@@ -63,7 +64,7 @@ class World:
     config: Path
     kv: MemoryKV
     port: int = 0
-    remotes: list[RemoteKey] = field(default_factory=list)
+    closing: ExitStack = field(default_factory=ExitStack)
 
     def remote(self, member: Member, dialect: str = "web3signer", ca: Path | None = None) -> RemoteKey:
         """The key as a node of this member sees it."""
@@ -78,11 +79,16 @@ class World:
             timeout_s=5.0,
         )
         key = open_remote(settings)
-        self.remotes.append(key)
+        self.closing.callback(key.close)
         return key
 
+    def serving(self) -> Serving:
+        return Serving(load_service_settings(self.config), self.kv)
+
     def service(self) -> SigningService:
-        return hold_keys(load_service_settings(self.config), self.kv)
+        serving = self.serving()
+        self.closing.callback(serving.close)
+        return serving.service
 
 
 @pytest.fixture
@@ -110,18 +116,18 @@ keystore = "keys/{keystore.path.name}"
 password_file = "password"
 """)
     world = World(tmp_path, authority, alice, bob, config, MemoryKV())
-    yield world
-    for key in world.remotes:
-        key.close()
+    with world.closing:
+        yield world
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
+async def running(world: World) -> AsyncIterator[Serving]:
+    serving = world.serving()
     async with trio.open_nursery() as nursery:
-        settings = load_service_settings(world.config)
-        world.port = await nursery.start(serve, settings, world.service())
-        yield
+        world.port = await nursery.start(serve, serving)
+        yield serving
         nursery.cancel_scope.cancel()
+    serving.close()
 
 
 async def ask(key: DigestSigner, asked: SigningRequest) -> bytes:
@@ -336,11 +342,9 @@ async def test_a_key_whose_policy_says_so_signs_transactions_as_eth_account_does
 
 
 async def test_a_validators_key_signs_no_transaction_unless_its_policy_says_so(world: World) -> None:
-    fields = DRAFT | {"gasPrice": "0x1"}
-    assert await call(world.service(), "eth_signTransaction", fields) == -32000
-    assert (
-        await call(world.service(), "account_signTransaction", fields | {"from": "0x" + "11" * 20}) == -32000
-    )
+    service, fields = world.service(), DRAFT | {"gasPrice": "0x1"}
+    assert await call(service, "eth_signTransaction", fields) == -32000
+    assert await call(service, "account_signTransaction", fields | {"from": "0x" + "11" * 20}) == -32000
 
 
 async def call(service: SigningService, method: str, *parameters: object) -> Any:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,3 +46,14 @@ def make_tokens(folder: Path) -> Tokens:
         command = ["softhsm2-util", "--init-token", "--free", "--label", label]
         subprocess.run([*command, "--so-pin", "12345678", "--pin", PIN], check=True, capture_output=True)
     return tokens
+
+
+def shared_tokens(factory: pytest.TempPathFactory) -> Tokens:
+    """The store of this process, for whichever folder of tests asks first."""
+    return _tokens_below(factory.getbasetemp())
+
+
+@cache
+def _tokens_below(folder: Path) -> Tokens:
+    (folder / "softhsm").mkdir()
+    return make_tokens(folder / "softhsm")

@@ -1,0 +1,121 @@
+"""What a running signer serves: its TLS files, who may connect, its keys and their policies.
+
+All of it is read again at SIGHUP, and taken up as a whole or not at all: a certificate that was renewed, a
+client with a new one beside the old, a key that came or went. What stays the same is not opened again: a key
+is one object behind one guard for as long as it is held, and its PIN is asked for once.
+"""
+
+import ssl
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from node.config.settings import SigningSettings
+from node.primitives.errors import ConfigError
+from node.primitives.ids import hex_of
+from node.signing.exclusive import held_exclusively
+from node.signing.guard import GuardedSigner
+from node.signing.keystore import read_secret_file
+from node.signing.lease import KeyLease
+from node.signing.opening import open_own_key
+from node.signing.service import HeldKey, SigningService
+from node.signing.service_settings import KeySettings, ServiceSettings
+from node.storage.kv import KeyValue
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A key that this process holds, until it is let go."""
+
+    held: HeldKey
+    holding: ExitStack
+
+
+class Serving:
+    """Open keys, and the settings in force. For one thread at a time."""
+
+    def __init__(self, settings: ServiceSettings, kv: KeyValue) -> None:
+        """Open every key behind the guard in `kv`; may ask for passwords. ConfigError, KeyStoreError."""
+        self._kv = kv
+        self._opened: dict[tuple[SigningSettings, int], _Opened] = {}
+        self.settings = settings
+        self.context, self.service = self._made(settings)
+
+    def take_up(self, settings: ServiceSettings) -> None:
+        """Serve by these settings from now on; ConfigError or KeyStoreError: those before stay in force."""
+        if (settings.host, settings.port, settings.data_dir) != (
+            self.settings.host,
+            self.settings.port,
+            self.settings.data_dir,
+        ):
+            raise ConfigError(["host, port and data_dir change at a restart only"])
+        self.context, self.service = self._made(settings)
+        self.settings = settings
+
+    def client_of(self, fingerprint: bytes) -> str | None:
+        """Whose certificate this is; None for nobody's."""
+        return self.settings.clients.get(fingerprint)
+
+    def close(self) -> None:
+        """Let every key go."""
+        self._let_go(list(self._opened))
+
+    def _made(self, settings: ServiceSettings) -> tuple[ssl.SSLContext, SigningService]:
+        context = tls_of(settings)
+        before = set(self._opened)
+        policies = [policy for policy in settings.keys if not policy.disabled]
+        try:
+            held = [self._held(policy, settings.lease_s) for policy in policies]
+            _refuse_twice(held)
+        except BaseException:
+            self._let_go([place for place in self._opened if place not in before])
+            raise
+        wanted = {(policy.signing, policy.chain_id) for policy in policies}
+        self._let_go([place for place in self._opened if place not in wanted])
+        return context, SigningService(held)
+
+    def _held(self, policy: KeySettings, lease_s: float) -> HeldKey:
+        place = (policy.signing, policy.chain_id)
+        if place not in self._opened:
+            self._opened[place] = self._open(policy, lease_s)
+        held = self._opened[place].held
+        held.lease.length_s = lease_s
+        return replace(held, clients=policy.clients, kinds=policy.kinds)
+
+    def _open(self, policy: KeySettings, lease_s: float) -> _Opened:
+        with ExitStack() as opening:
+            opening.enter_context(held_exclusively(policy.signing))
+            key = open_own_key(policy.signing)
+            opening.callback(key.close)
+            signer = GuardedSigner(key, self._kv, policy.chain_id)
+            lease = KeyLease(self._kv, key.address, policy.chain_id, lease_s)
+            held = HeldKey(signer, key.public_key, policy.chain_id, policy.clients, policy.kinds, lease)
+            return _Opened(held, opening.pop_all())
+
+    def _let_go(self, places: list[tuple[SigningSettings, int]]) -> None:
+        for place in places:
+            self._opened.pop(place).holding.close()
+
+
+def tls_of(settings: ServiceSettings) -> ssl.SSLContext:
+    """Mutual TLS 1.3 with the files of the settings; ConfigError when they do not fit, or others can read
+    the key."""
+    read_secret_file(settings.tls_key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_verify_locations(settings.tls_ca)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        raise ConfigError([f"the TLS files of the signer do not fit: {error}"]) from error
+    return context
+
+
+def _refuse_twice(held: list[HeldKey]) -> None:
+    """A client names a key by its address, so that one is for one chain; and one row of the guard is for one
+    guard in memory."""
+    counts = Counter(key.signer.address for key in held)
+    twice = [hex_of(address) for address, count in counts.items() if count > 1]
+    if twice:
+        raise ConfigError([f"[[keys]] name one key twice: {', '.join(twice)}"])
