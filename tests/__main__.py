@@ -44,8 +44,10 @@ def python(name: str, module: str, *arguments: str, limit_s: int = 300) -> Stage
 
 def pytest(name: str, *arguments: str, limit_s: int) -> Stage:
     """A stage of tests on both cores; a worker takes whole files, so that what a file sets up is shared."""
-    spread = ("-n", WORKERS, "--dist", "loadfile", "--durations=10", "--durations-min=1")
-    return python(name, "pytest", "-q", *spread, *arguments, limit_s=limit_s)
+    # In the order of tests/conftest.py, so that no worker is left with a long file at the end.
+    spread = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+    said = ("--durations=25", "--durations-min=1")
+    return python(name, "pytest", "-q", *spread, *said, *arguments, limit_s=limit_s)
 
 
 def bench(path: Path, more: Sequence[str]) -> Stage:

@@ -20,7 +20,7 @@ from devnet.network import wait_until
 from tests.devnet.informer import inform, twins
 from tests.faults.live import ROOT, free_ports
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 NODES = load_manifest("local").nodes
 SERVICES = len(NODES) + (signers.missing() is None)

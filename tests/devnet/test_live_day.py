@@ -22,7 +22,7 @@ from devnet.suite_genesis import REGISTRY
 from node.signing.keystore import write_secret_file
 from tests.faults.live import ROOT, free_ports
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(50)
 
 MANIFEST = """
 name = "day"

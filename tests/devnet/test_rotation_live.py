@@ -16,7 +16,7 @@ from devnet.load import Outcome, Plan, run_load
 from devnet.network import RunningNetwork
 from tests.faults.live import ROOT, free_ports
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(40)
 
 EPOCH = 10
 MANIFEST = """\

@@ -4,7 +4,7 @@ import pytest
 
 from tests.execution.official import HEAVY, hold_folder
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(80)
 
 
 @pytest.mark.parametrize("folder", ["VMTests/vmPerformance", "stPreCompiledContracts2"])

@@ -4,7 +4,7 @@ import pytest
 
 from tests.execution.official import HEAVIEST, HEAVY, folders, hold_folder
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(2)
 
 
 @pytest.mark.parametrize(("folder", "fork"), folders("London"))

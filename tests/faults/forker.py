@@ -1,16 +1,30 @@
 """Starts nodes by fork from a process that has imported the node already: `python -m tests.faults.forker`.
 
 A line of JSON in, {"config": PATH, "log": PATH}; a line out, the pid. What runs is `phoenix run`, in a
-process and a session of its own; only the second of imports at each start is spared. Ends with its input.
+process and a session of its own; only the seconds of imports at each start are spared. Ends with its input.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
+from contextlib import suppress
 
-import node.app.run
+import consensus
+import node
+import p2p
 from node.cli.entry import main
+
+
+def import_everything() -> None:
+    """All that a node may import once it runs: it imports most of itself as late as it can."""
+    for package in (node, consensus, p2p):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                with suppress(ImportError):  # an optional library is not there
+                    importlib.import_module(module.name)
 
 
 def run_node(config: str, log: str) -> int:
@@ -26,7 +40,7 @@ def run_node(config: str, log: str) -> int:
 
 def serve() -> None:
     """One fork per line."""
-    assert node.app.run.run_node  # imported for what it pulls in
+    import_everything()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries our children
     for line in sys.stdin:
         order = json.loads(line)

@@ -31,19 +31,19 @@ def test_slice_with_every_block_compiled_at_once(file, fork, record_property, mo
     hold(file, fork, record_property, fast())
 
 
-@pytest.mark.long
+@pytest.mark.long(2)
 @pytest.mark.parametrize(("folder", "fork"), folders("London"))
 def test_every_london_result(folder, fork, record_property):
     hold_folder(folder, fork, record_property, fast())
 
 
-@pytest.mark.long
+@pytest.mark.long(2)
 @pytest.mark.parametrize(("folder", "fork"), folders("Cancun", "Shanghai", "Berlin", "Istanbul"))
 def test_every_quick_result_of_other_forks(folder, fork, record_property):
     hold_folder(folder, fork, record_property, fast(), skip=SLOW)
 
 
-@pytest.mark.long
+@pytest.mark.long(2)
 @pytest.mark.parametrize(("folder", "fork"), folders("London"))
 def test_every_quick_result_with_every_block_compiled_at_once(folder, fork, record_property, monkeypatch):
     monkeypatch.setattr(program, "HOT_RUNS", 0)

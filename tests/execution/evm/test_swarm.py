@@ -9,7 +9,7 @@ import pytest
 from node.execution.evm import program
 from tests.execution.evm import swarm
 
-LONG_S = 90.0
+LONG_S = 45.0
 SHARES = 2
 """This file, and `test_swarm_other`: two workers of the long suite."""
 
@@ -35,7 +35,7 @@ def test_a_wrong_instruction_is_found_and_shrunk(hot_runs, monkeypatch):
     assert b"\x0b" in b"".join(map(swarm.code_of, small.programs))
 
 
-@pytest.mark.long
+@pytest.mark.long(45)
 def test_many_programs_mean_the_same_to_both(record_property):
     hold_many(0, record_property)
 
