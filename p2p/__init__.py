@@ -1,7 +1,8 @@
 """Bytes between peers: who we are connected to, and messages both ways. Knows node.primitives only.
 
 Pure and sans-IO: `rlpx` (encrypted channel), `devp2p` (hello, capabilities), `eth` (blocks, transactions).
-Deeds, under trio: `transport` (dial, listen), `peer` (one connection), `pool` (whom, how many, what score).
+Deeds, under trio: `transport` (dial, listen), `tls` (files that change), `peer` (one connection), `pool`
+(whom, how many, what score).
 
 A caller's whole view:
 

@@ -8,7 +8,7 @@ from node.primitives.errors import ConfigError
 from p2p.devp2p.hello import CapabilitySpec
 from p2p.enode import Enode, InvalidEnode, parse_dialable, parse_enode
 from p2p.limits import GateLimits
-from p2p.transport import TlsFiles
+from p2p.tls import TlsFiles
 
 MIB: Final = 1 << 20
 

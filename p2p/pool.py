@@ -40,7 +40,8 @@ from p2p.reports import (
 )
 from p2p.rlpx.handshake import Entropy
 from p2p.rlpx.session import Session
-from p2p.transport import Stream, TcpTransport, Transport, load_tls
+from p2p.tls import FollowedTls
+from p2p.transport import Stream, TcpTransport, Transport
 
 ETH_VERSIONS: Final[Mapping[int, EthVersion]] = {version.version: version for version in (ETH68,)}
 """The versions of eth that we offer."""
@@ -87,7 +88,7 @@ class PeerPool:
         self._serve = serve
         self._permit = permit
         self._may_dial = may_dial
-        self._transport = transport or TcpTransport(load_tls(options.tls) if options.tls else None)
+        self._transport = transport or TcpTransport(FollowedTls(options.tls) if options.tls else None)
         self._entropy = entropy
         self._report = report
         static, trusted = read_peers(options)

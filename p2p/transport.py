@@ -3,17 +3,15 @@
 Every failure of a stream comes out as PeerGone: whoever uses one needs to know no socket library.
 """
 
-import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import trio
 
 from node.primitives.errors import ConfigError
 from p2p.errors import PeerGone
+from p2p.tls import FollowedTls
 
 CLOSE_TIMEOUT_S: Final = 0.5
 """How long a goodbye at the TLS level may take."""
@@ -85,52 +83,10 @@ class Transport(Protocol):
 # --- TCP
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for mutual TLS: who we are, and who may vouch for others."""
-
-    certificate: Path
-    """Our certificate, then the chain up to below the CA."""
-    key: Path
-    ca: Path
-
-
-@dataclass(frozen=True, slots=True)
-class TlsContexts:
-    """Both directions' settings."""
-
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
-def load_tls(files: TlsFiles) -> TlsContexts:
-    """Mutual TLS 1.3; ConfigError names the file that cannot be used.
-
-    Host names are not checked: identity is the node key, which RLPx proves inside; TLS proves membership.
-    """
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    # Tickets would be written to a peer that may never read; sessions are not resumed here.
-    server.num_tickets = 0
-    for context in (server, client):
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_mode = ssl.CERT_REQUIRED
-        try:
-            context.load_verify_locations(files.ca)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigError([f"TLS CA {files.ca}: {error}"]) from error
-        try:
-            context.load_cert_chain(files.certificate, files.key)
-        except OSError as error:
-            raise ConfigError([f"TLS certificate {files.certificate} or key {files.key}: {error}"]) from error
-    return TlsContexts(server, client)
-
-
 class TcpTransport:
-    """Streams over TCP, each wrapped in mutual TLS when contexts are given."""
+    """Streams over TCP, each wrapped in mutual TLS where that is given."""
 
-    def __init__(self, tls: TlsContexts | None = None) -> None:
+    def __init__(self, tls: FollowedTls | None = None) -> None:
         self._tls = tls
 
     async def dial(self, host: str, port: int) -> "TcpStream":
@@ -142,7 +98,7 @@ class TcpTransport:
             raise PeerGone(f"cannot reach {host}:{port}: {_words(error)}") from error
         if self._tls is None:
             return TcpStream(stream, remote)
-        return TcpStream(trio.SSLStream(stream, self._tls.client), remote)
+        return TcpStream(trio.SSLStream(stream, (await self._tls.now()).client), remote)
 
     async def listen(self, host: str, port: int) -> "TcpListener":
         """See Transport."""
@@ -156,7 +112,7 @@ class TcpTransport:
 class TcpListener:
     """Accepts for ever, also through a time without free file descriptors."""
 
-    def __init__(self, listeners: list[trio.SocketListener], tls: TlsContexts | None) -> None:
+    def __init__(self, listeners: list[trio.SocketListener], tls: FollowedTls | None) -> None:
         self._listeners = listeners
         self._tls = tls
         self.port: int = listeners[0].socket.getsockname()[1]
@@ -171,7 +127,7 @@ class TcpListener:
                 return await trio.aclose_forcefully(stream)  # gone before it was looked at
             if self._tls is None:
                 return await handler(TcpStream(stream, remote))
-            secured = trio.SSLStream(stream, self._tls.server, server_side=True)
+            secured = trio.SSLStream(stream, (await self._tls.now()).server, server_side=True)
             return await handler(TcpStream(secured, remote))
 
         await trio.serve_listeners(wrap, self._listeners)

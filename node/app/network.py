@@ -28,7 +28,7 @@ from p2p.reports import (
     PeerPenalised,
     Report,
 )
-from p2p.transport import TlsFiles
+from p2p.tls import TlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -43,10 +43,11 @@ waited for.
   destroyed  the old key is gone for ever
 
 The identity (--node-key): made, told (peers dial the new enode), switched, forgotten (nobody dials the old).
-TLS certificates: replace the files. JSON-RPC listeners take them up within 5 s or at SIGHUP, `phoenix signer
-serve` at SIGHUP, with its settings; a node reads those for its signer at every new connection. Its own is on
-the signer's list: put the new one beside the old (`core-1 = ["AB:..", "CD:.."]`), SIGHUP the signer, replace
-the node's files, take the old one off, SIGHUP. The peer-to-peer listener reads its files at a restart.
+TLS certificates: replace the files. JSON-RPC listeners and `phoenix signer serve` take them up within 5 s, or
+at once at SIGHUP; a node reads those for its signer at every new connection. Its own is on the signer's list:
+put the new one beside the old there (`core-1 = ["AB:..", "CD:.."]`), replace the node's files, take the old
+one off. Peers meet under the files that lie there when they connect; a new CA goes beside the old one in the
+file of every node first.
 """
 POLL_S: Final = 0.5
 SIGNERS_LEAST: Final = 2

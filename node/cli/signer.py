@@ -4,7 +4,7 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,10 +28,12 @@ EXAMPLES: Final = """\
   phoenix signer guard new    --data-dir data/ --the-key-never-signed         audited, like
   phoenix signer guard delete --data-dir data/ --the-keys-will-sign-no-more   (it is put aside)
 
-SIGHUP has a running signer read settings and TLS files again, all or nothing: certificates, clients, keys.
+A running signer takes up settings and TLS files that change, all or nothing (certificates, clients, keys):
+within 5 s, or at once at SIGHUP.
 For `guard` the node must not run. Who moves a validator stops the old one first, for ever: two processes that
 sign with one key contradict each other sooner or later.
 """
+RELOAD_S: Final = 5.0
 DOCUMENT_BYTES_MAX: Final = 64 << 20
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ def unlock(args: argparse.Namespace) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Open the keys and answer until SIGTERM or SIGINT; at SIGHUP the settings are read again."""
+    """Open the keys and answer until SIGTERM or SIGINT; settings that change are taken up."""
     import trio
 
     from node.config.data_dir import guard_path
@@ -118,13 +120,25 @@ async def _serve_until_signal(config: Path, settings: "ServiceSettings", kv: "Ke
             async with trio.open_nursery() as nursery:
                 port = await nursery.start(serve_clients, serving)
                 log.info("signer is running", extra={"host": settings.host, "port": port})
-                async for number in signals:
-                    if number != signal.SIGHUP:
-                        break
-                    await trio.to_thread.run_sync(_take_up, config, serving)
+                await _follow(config, serving, signals)
                 nursery.cancel_scope.cancel()
     finally:
         serving.close()
+
+
+async def _follow(config: Path, serving: "Serving", signals: "AsyncIterator[int]") -> None:
+    """Take up what changes, at once on SIGHUP, until another signal comes."""
+    import trio
+
+    seen = serving.stamps(config)
+    while True:
+        with trio.move_on_after(RELOAD_S) as waiting:
+            if await anext(signals) != signal.SIGHUP:
+                return
+        now = await trio.to_thread.run_sync(serving.stamps, config)
+        if now != seen or not waiting.cancelled_caught:
+            seen = now
+            await trio.to_thread.run_sync(_take_up, config, serving)
 
 
 def _take_up(config: Path, serving: "Serving") -> None:

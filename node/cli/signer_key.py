@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,15 +14,15 @@ if TYPE_CHECKING:
     from node.signing.service_settings import KeySettings
 
 EXAMPLES: Final = """\
-  phoenix signer key list    --config signer.toml
-  phoenix signer key new     --config signer.toml --like 0x... --reload "systemctl reload phoenix-signer"
-  phoenix signer key disable --config signer.toml 0x... --reload "..."     it stays, and signs nothing
-  phoenix signer key enable  --config signer.toml 0x... --reload "..."
-  phoenix signer key destroy --config signer.toml 0x...                    out of use before; for ever
+  phoenix signer key --config signer.toml list
+  phoenix signer key --config signer.toml new --like 0x...
+  phoenix signer key --config signer.toml disable 0x...    it stays, and signs nothing
+  phoenix signer key --config signer.toml enable 0x...
+  phoenix signer key --config signer.toml destroy 0x...    out of use before; for ever
 
 A new key lies where the one named by --like does, for the same clients and kinds; [[keys]] of the settings
-are changed to match. Without --reload: have them read again yourself, by SIGHUP. What is done is in the audit
-log of the signer's data_dir. `phoenix keys rotate --at-signer` of a node uses these commands.
+are changed to match, and a signer that runs takes them up within 5 s. What is done is in the audit log of the
+signer's data_dir. `phoenix keys rotate --at-signer` of a node uses these commands.
 """
 LIGHT_SCRYPT_N: Final = 1 << 12
 
@@ -31,9 +30,10 @@ LIGHT_SCRYPT_N: Final = 1 << 12
 def add_to(parts: Commands) -> None:
     """The commands' lines."""
     group = add_command(parts, "key", "Keys of a signer: make, put out of use, destroy.", EXAMPLES)
+    group.add_argument("--config", type=Path, required=True, help="the signer's settings; [[keys]] change")
     actions = group.add_subparsers(required=True, metavar="ACTION")
     made = add_command(actions, "new", "Another key, like one that is there.", EXAMPLES)
-    _add_common(made)
+    add_json_flag(made)
     made.add_argument("--like", required=True, metavar="ADDRESS", help="of the key whose place it may take")
     made.add_argument("--label", help="in the token (default: the old one's with @2, @3, ...)")
     made.add_argument("--light", action="store_true", help="a key file for test networks")
@@ -45,17 +45,16 @@ def add_to(parts: Commands) -> None:
     }
     for deed, text in words.items():
         changed = add_command(actions, deed, text, EXAMPLES)
-        _add_common(changed)
+        add_json_flag(changed)
         changed.add_argument("address", help="whose key")
         changed.set_defaults(run=change_key, deed=deed)
     listed = add_command(actions, "list", "The keys of the settings.", EXAMPLES)
-    listed.add_argument("--config", type=Path, required=True)
     add_json_flag(listed)
     listed.set_defaults(run=list_keys)
 
 
 def new_key(args: argparse.Namespace) -> None:
-    """Make a key and have the signer open it; made already by who was killed before he knew: that one."""
+    """Make a key for the signer to open; made already by who was killed before he knew: that one."""
     from node.primitives.ids import hex_of
     from node.signing.service_edit import with_another_key
 
@@ -65,7 +64,6 @@ def new_key(args: argparse.Namespace) -> None:
     address, name = keys.make(args.label)
     if not any(signer.name_of(each) == name for each in signer.keys):
         signer.write(with_another_key(signer.text, place, keys.setting, name))
-        _reload(args.reload)
     record_action(signer.data_dir, "signer key new", f"made {hex_of(address)}", f"{keys.setting} {name}")
     show({"address": hex_of(address), keys.setting: name, "like": signer.name_of(policy)}, as_json=args.json)
 
@@ -85,12 +83,10 @@ def change_key(args: argparse.Namespace) -> None:
         case "disable":
             # First the process lets it go, then the key is out of use; the other way when it comes back.
             signer.write(service_edit.with_key_disabled(signer.text, place, disabled=True))
-            _reload(args.reload)
             keys.disable(name)
         case "enable":
             keys.enable(name)
             signer.write(service_edit.with_key_disabled(signer.text, place, disabled=False))
-            _reload(args.reload)
         case "destroy":
             keys.destroy(name)
             signer.write(service_edit.without_key(signer.text, place))
@@ -174,17 +170,3 @@ class _Signer:
         from node.signing.rotation import replace_file
 
         replace_file(self._config, text, mode=self._config.stat().st_mode & 0o777)
-
-
-def _reload(command: str | None) -> None:
-    if command is None:
-        return
-    done = subprocess.run(command, shell=True, check=False, stdout=subprocess.DEVNULL)
-    if done.returncode:
-        raise ConfigError([f"{command!r} failed with exit code {done.returncode}"])
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="the signer's settings; [[keys]] change")
-    parser.add_argument("--reload", help="shell command that has the signer read its settings (SIGHUP)")
-    add_json_flag(parser)

@@ -39,7 +39,8 @@ class P2PSettings:
     idle_timeout_s: float = 30.0
     request_timeout_s: float = 10.0
     tls_certificate: Path | None = None
-    """PEM chain; with tls_key and tls_ca, every connection is wrapped in mutual TLS 1.3."""
+    """PEM chain; with tls_key and tls_ca, every connection is wrapped in mutual TLS 1.3. Replaced files are
+    taken up."""
     tls_key: Path | None = None
     tls_ca: Path | None = None
 

@@ -22,7 +22,7 @@ pkcs11_key = "sealer-1"
 pin_file = "pin"
 disabled = false                      # true: it is not opened (`phoenix signer key disable`)
 
-SIGHUP has the file and the TLS files read again, all but host, port and data_dir.
+This file and the TLS files are read again when they change, or at SIGHUP; host, port and data_dir stay.
 """
 
 import tomllib

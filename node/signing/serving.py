@@ -1,14 +1,15 @@
 """What a running signer serves: its TLS files, who may connect, its keys and their policies.
 
-All of it is read again at SIGHUP, and taken up as a whole or not at all: a certificate that was renewed, a
-client with a new one beside the old, a key that came or went. What stays the same is not opened again: a key
-is one object behind one guard for as long as it is held, and its PIN is asked for once.
+All of it is read again when it changes, and taken up as a whole or not at all: a renewed certificate, a key
+that came or went, a client with a new certificate beside the old. What stays the same is not opened again: a
+key is one object behind one guard for as long as it is held, and its PIN is asked for once.
 """
 
 import ssl
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from node.config.settings import SigningSettings
 from node.primitives.errors import ConfigError
@@ -55,6 +56,18 @@ class Serving:
     def client_of(self, fingerprint: bytes) -> str | None:
         """Whose certificate this is; None for nobody's."""
         return self.settings.clients.get(fingerprint)
+
+    def stamps(self, config: Path) -> tuple[tuple[int, int, int], ...]:
+        """What tells one state of the settings file and the TLS files from another."""
+        settings, found = self.settings, []
+        for path in (config, settings.tls_certificate, settings.tls_key, settings.tls_ca):
+            try:
+                status = path.stat()
+            except OSError:
+                found.append((0, 0, 0))
+            else:
+                found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(found)
 
     def close(self) -> None:
         """Let every key go."""

@@ -1,6 +1,7 @@
 """Real sockets once, plain and under mutual TLS; and the network in memory, which must behave like them."""
 
 import datetime
+import logging
 import ssl
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from node.primitives.errors import ConfigError
 from p2p.errors import PeerGone
 from p2p.eth.messages import GetBlockHeaders
 from p2p.reports import DialFailed, HandshakeEnded
-from p2p.transport import Endpoint, MemoryNetwork, Stream, TcpTransport, TlsFiles, Transport, load_tls
+from p2p.tls import FollowedTls, TlsFiles, load_tls
+from p2p.transport import Endpoint, MemoryNetwork, Stream, TcpTransport, Transport
 from tests.p2p.network import Node, connected, running, until
 
 
@@ -63,7 +65,7 @@ class Authority:
 
 def tcp_node(seed: int, tls: TlsFiles | None = None) -> Node:
     """A node on a free port of the loopback interface."""
-    transport = TcpTransport(load_tls(tls) if tls else None)
+    transport = TcpTransport(FollowedTls(tls) if tls else None)
     node = Node(MemoryNetwork(), seed, transport=transport, port=0, redial_s_min=0.05)
     node.options = type(node.options)(client_name=f"node-{seed}", host="127.0.0.1", port=0, redial_s_min=0.05)
     return node
@@ -100,6 +102,38 @@ async def test_strangers_to_the_authority_stay_outside(tmp_path: Path) -> None:
             assert not member.pool.peers
             assert not outsider.pool.peers
             member.reports.clear()
+
+
+async def test_replaced_files_are_taken_up_by_the_next_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "p2p.tls")
+    authority = Authority(tmp_path, "ca")
+    one, two = authority.member("one"), authority.member("two")
+    member = tcp_node(2, two)
+
+    async def meets(files: TlsFiles) -> bool:
+        outsider = tcp_node(1, files)
+        async with running(outsider):
+            outsider.pool.add_static(member.pool.enode_url)
+            await until(lambda: outsider.told(DialFailed) or outsider.pool.peers)
+            return bool(outsider.pool.peers)
+
+    async with running(member):
+        assert await meets(one)
+        # Another authority, in the same files.
+        another = Authority(tmp_path, "ca")
+        stranger = another.member("one")
+        another.member("two")
+        assert await meets(stranger)
+        two.certificate.write_text("nothing")
+        assert await meets(stranger), "what does not fit leaves the former in place"
+        # Whom the former authority vouched for is a stranger now.
+        former = tmp_path / "former"
+        former.mkdir()
+        assert not await meets(Authority(former, "ca").member("one"))
+    assert caplog.messages.count("the peers' TLS files were taken up") == 1
+    assert sum("do not fit, the old ones stay" in line for line in caplog.messages) == 1
 
 
 async def test_tls_below_1_3_is_refused(tmp_path: Path) -> None:
