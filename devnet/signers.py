@@ -27,6 +27,7 @@ from devnet.errors import DevnetError
 from devnet.keys import sealing_key
 from devnet.layout import HOST, Layout, NodeFiles, SignerFiles
 from devnet.processes import Process
+from node.config.data_dir import audit_path
 from node.primitives.ids import hex_of
 
 Write: TypeAlias = Callable[[Path, str], None]
@@ -94,9 +95,10 @@ def _make_token(layout: Layout, node: NodeFiles, library: Path, write: Write) ->
     init = ["softhsm2-util", "--init-token", "--free", "--label", node.name]
     _run(signer, [*init, "--so-pin", SECURITY_OFFICER_PIN, "--pin", PIN])
     into = [sys.executable, "-m", "node", "token", "import", "--module", str(library), "--token", node.name]
+    keyed = ["--label", node.name, "--audit", str(audit_path(signer.folder / "data"))]
     _run(
         signer,
-        [*into, "--label", node.name, "--pin-file", str(signer.pin), "--secret-file", str(secret)],
+        [*into, *keyed, "--pin-file", str(signer.pin), "--secret-file", str(secret)],
     )
     secret.unlink()
 

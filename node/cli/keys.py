@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from node.cli import doctor, rotate
+from node.cli.auditing import add_key_log_option, on_record
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
     from node.primitives.crypto import PrivateKey
+    from node.signing.keystore import KeyFile
 
 EXAMPLES: Final = """\
   phoenix keys new --keystore keys/                            asks for a password, twice
@@ -57,7 +59,11 @@ def new_key(args: argparse.Namespace) -> None:
     from node.signing.keystore import SCRYPT_N, create_key
 
     scrypt_n = LIGHT_SCRYPT_N if args.light else SCRYPT_N
-    _show_file(create_key(args.keystore, _password_for_new(args), scrypt_n=scrypt_n), args)
+    password = _password_for_new(args)
+    with on_record(args.audit, "keys new", keystore=str(args.keystore)) as found:
+        file = create_key(args.keystore, password, scrypt_n=scrypt_n)
+        found |= _facts(file)
+    show(_facts(file), as_json=args.json)
 
 
 def import_key(args: argparse.Namespace) -> None:
@@ -66,7 +72,11 @@ def import_key(args: argparse.Namespace) -> None:
 
     key = read_secret(args.secret_file)
     scrypt_n = LIGHT_SCRYPT_N if args.light else SCRYPT_N
-    _show_file(store_key(args.keystore, key, _password_for_new(args), scrypt_n=scrypt_n), args)
+    password = _password_for_new(args)
+    with on_record(args.audit, "keys import", keystore=str(args.keystore)) as found:
+        file = store_key(args.keystore, key, password, scrypt_n=scrypt_n)
+        found |= _facts(file)
+    show(_facts(file), as_json=args.json)
 
 
 def read_secret(path: Path | None) -> "PrivateKey":
@@ -113,6 +123,7 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keystore", type=Path, required=True, help="folder of key files; made if absent")
     parser.add_argument("--password-file", type=Path, help="first line is the password (default: ask, twice)")
     parser.add_argument("--light", action="store_true", help="quick to open and to guess: for test networks")
+    add_key_log_option(parser)
     add_json_flag(parser)
 
 
@@ -122,10 +133,8 @@ def _password_for_new(args: argparse.Namespace) -> str:
     return find_password(args.password_file) if args.password_file else new_password()
 
 
-def _show_file(file: object, args: argparse.Namespace) -> None:
+def _facts(file: "KeyFile") -> dict[str, str]:
     from node.primitives.ids import hex_of
-    from node.signing.keystore import KeyFile
 
-    assert isinstance(file, KeyFile)
-    assert file.address is not None
-    show({"address": hex_of(file.address), "file": str(file.path)}, as_json=args.json)
+    assert file.address is not None, "we wrote it"
+    return {"address": hex_of(file.address), "file": str(file.path)}

@@ -7,11 +7,12 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from node.cli.auditing import add_key_log_option, on_record
 from node.cli.output import Commands, add_command, add_json_flag, show
 from node.cli.rpc_client import CallFailed, NodeRpc
 from node.primitives.errors import ConfigError, PhoenixError
@@ -19,6 +20,7 @@ from node.primitives.errors import ConfigError, PhoenixError
 if TYPE_CHECKING:
     from node.config.settings import Settings
     from node.signing.key_places import AtSigner, KeyPlace
+    from node.signing.rotation import Choreography
 
 EXAMPLES: Final = """\
   phoenix keys rotate --config node.toml --state rotation.json \\
@@ -75,6 +77,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--peer", action="append", default=[], help="RPC of a peer that is told (admin_)")
     parser.add_argument("--peer-config", type=Path, action="append", default=[], help="its settings")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each thing waited for")
+    add_key_log_option(parser)
     add_json_flag(parser)
     parser.set_defaults(run=rotate)
 
@@ -96,12 +99,39 @@ def rotate(args: argparse.Namespace) -> None:
     if args.node_key:
         peers = [NodeRpc(url, token) for url in args.peer]
         identity = NodeKeyRotation(settings, nodes[0], peers, args.peer_config, restart, wait)
-        journal = walk(identity, args.state, args.to or "forgotten", _say)
+        journal = walk(OnRecord(identity, args.audit), args.state, args.to or "forgotten", _say)
     else:
         making = Making(args.new, args.light, _at_signer(args.at_signer))
         rotation = ValidatorRotation(args.config, settings, nodes, restart, wait, making)
-        journal = walk(rotation, args.state, args.to or "disabled", _say)
+        journal = walk(OnRecord(rotation, args.audit), args.state, args.to or "disabled", _say)
     show({"done": journal.done, **journal.facts}, as_json=args.json)
+
+
+class OnRecord:
+    """Steps that are in the audit log of key administration."""
+
+    def __init__(self, steps: "Choreography", audit: Path | None) -> None:
+        self._inner = steps
+        self._audit = audit
+        self.what = steps.what
+        self.steps = steps.steps
+
+    def do(self, step: str, facts: Mapping[str, str]) -> Mapping[str, str]:
+        """See the port."""
+        with self._record("do", step, facts) as found:
+            result = self._inner.do(step, facts)
+            found |= result
+        return result
+
+    def undo(self, step: str, facts: Mapping[str, str]) -> None:
+        """See the port."""
+        with self._record("take back", step, facts):
+            self._inner.undo(step, facts)
+
+    def _record(
+        self, deed: str, step: str, facts: Mapping[str, str]
+    ) -> AbstractContextManager[dict[str, str]]:
+        return on_record(self._audit, "keys rotate", what=self.what, deed=deed, step=step, **facts)
 
 
 class Patience:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from node.cli.auditing import add_key_log_option, on_record
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 EXAMPLES: Final = """\
@@ -30,6 +31,7 @@ def add_to(commands: Commands) -> None:
     new.add_argument("--role", action="append", required=True, dest="roles", help="may be repeated")
     new.add_argument("--days", type=int, help="it ends after so many days (default: never)")
     new.add_argument("--quota", type=float, help="milliseconds of work per second (default: the node's)")
+    add_key_log_option(new)
     new.set_defaults(run=new_key)
 
     listed = add_command(actions, "list", "Names, roles, states; no keys.", EXAMPLES)
@@ -39,6 +41,7 @@ def add_to(commands: Commands) -> None:
     revoked = add_command(actions, "revoke", "End a key.", EXAMPLES)
     _add_file(revoked)
     revoked.add_argument("name", help="its name or id")
+    add_key_log_option(revoked)
     revoked.set_defaults(run=revoke)
 
 
@@ -53,7 +56,10 @@ def new_key(args: argparse.Namespace) -> None:
         raise ConfigError([f"--quota is {args.quota}; more than 0 is needed"])
     now = int(time.time())
     expires = None if args.days is None else now + args.days * DAY_S
-    key, entry = api_keys.new_key(args.file, args.name, args.roles, now, expires, args.quota)
+    facts = {"file": str(args.file), "name": args.name, "roles": ",".join(args.roles)}
+    with on_record(args.audit, "rpc-keys new", **facts) as found:
+        key, entry = api_keys.new_key(args.file, args.name, args.roles, now, expires, args.quota)
+        found["id"] = entry.id
     show({"name": entry.name, "id": entry.id, "key": key}, as_json=args.json)
 
 
@@ -83,7 +89,9 @@ def revoke(args: argparse.Namespace) -> None:
     """End a key."""
     from node.rpc.api_keys import revoke_key
 
-    entry = revoke_key(args.file, args.name, int(time.time()))
+    with on_record(args.audit, "rpc-keys revoke", file=str(args.file), name=args.name) as found:
+        entry = revoke_key(args.file, args.name, int(time.time()))
+        found["id"] = entry.id
     show({"revoked": entry.name, "id": entry.id}, as_json=args.json)
 
 

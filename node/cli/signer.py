@@ -162,6 +162,7 @@ def export(args: argparse.Namespace) -> None:
     if not guard_path(args.data_dir).is_dir():
         raise ConfigError([f"{args.data_dir} holds no guard; nothing was ever signed there"])
     with _guard_of(args.data_dir) as kv:
+        record_action(args.data_dir, "signer guard export")
         sys.stdout.write(export_guard(kv).decode() + "\n")
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.cli.auditing import record_action
+from node.cli.auditing import on_record
 from node.cli.output import Commands, add_command, add_json_flag, show
 from node.primitives.errors import ConfigError
 
@@ -55,21 +55,23 @@ def add_to(parts: Commands) -> None:
 
 def new_key(args: argparse.Namespace) -> None:
     """Make a key for the signer to open; made already by who was killed before he knew: that one."""
+    from node.config.data_dir import audit_path
     from node.primitives.ids import hex_of
     from node.signing.service_edit import with_another_key
 
     signer = _Signer(args.config)
     place, policy, keys = signer.find(args.like, LIGHT_SCRYPT_N if args.light else None)
-    record_action(signer.data_dir, "signer key new", f"like {args.like.lower()}")
-    address, name = keys.make(args.label)
-    if not any(signer.name_of(each) == name for each in signer.keys):
-        signer.write(with_another_key(signer.text, place, keys.setting, name))
-    record_action(signer.data_dir, "signer key new", f"made {hex_of(address)}", f"{keys.setting} {name}")
+    with on_record(audit_path(signer.data_dir), "signer key new", like=args.like.lower()) as found:
+        address, name = keys.make(args.label)
+        found |= {"address": hex_of(address), keys.setting: name}
+        if not any(signer.name_of(each) == name for each in signer.keys):
+            signer.write(with_another_key(signer.text, place, keys.setting, name))
     show({"address": hex_of(address), keys.setting: name, "like": signer.name_of(policy)}, as_json=args.json)
 
 
 def change_key(args: argparse.Namespace) -> None:
     """Take a key out of use, put it to use again, or destroy it; done already: nothing."""
+    from node.config.data_dir import audit_path
     from node.signing import service_edit
 
     signer = _Signer(args.config)
@@ -77,21 +79,21 @@ def change_key(args: argparse.Namespace) -> None:
         show({"address": args.address.lower(), "done": args.deed}, as_json=args.json)
         return
     place, policy, keys = signer.find(args.address)
-    record_action(signer.data_dir, f"signer key {args.deed}", args.address.lower())
     name = signer.name_of(policy)
-    match args.deed:
-        case "disable":
-            # First the process lets it go, then the key is out of use; the other way when it comes back.
-            signer.write(service_edit.with_key_disabled(signer.text, place, disabled=True))
-            keys.disable(name)
-        case "enable":
-            keys.enable(name)
-            signer.write(service_edit.with_key_disabled(signer.text, place, disabled=False))
-        case "destroy":
-            keys.destroy(name)
-            signer.write(service_edit.without_key(signer.text, place))
-        case _:
-            raise AssertionError(args.deed)
+    with on_record(audit_path(signer.data_dir), f"signer key {args.deed}", address=args.address.lower()):
+        match args.deed:
+            case "disable":
+                # First the process lets it go, then the key is out of use; the other way when it comes back.
+                signer.write(service_edit.with_key_disabled(signer.text, place, disabled=True))
+                keys.disable(name)
+            case "enable":
+                keys.enable(name)
+                signer.write(service_edit.with_key_disabled(signer.text, place, disabled=False))
+            case "destroy":
+                keys.destroy(name)
+                signer.write(service_edit.without_key(signer.text, place))
+            case _:
+                raise AssertionError(args.deed)
     show({"address": args.address.lower(), "done": args.deed}, as_json=args.json)
 
 

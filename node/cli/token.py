@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from node.cli.auditing import add_key_log_option, on_record
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 EXAMPLES: Final = """\
@@ -35,16 +36,19 @@ def add_to(commands: Commands) -> None:
 
     new = add_command(actions, "new", "Make a secp256k1 key in the token; it can never leave.", EXAMPLES)
     _add_place(new)
+    add_key_log_option(new)
     new.set_defaults(run=new_key)
 
     imported = add_command(actions, "import", "Bring an existing key into the token, for good.", EXAMPLES)
     _add_place(imported)
+    add_key_log_option(imported)
     imported.add_argument("--secret-file", type=Path, help="64 hex digits; mode 0600 (default: ask)")
     imported.set_defaults(run=import_existing)
 
     for name, words in LIFE.items():
         changed = add_command(actions, name, words, EXAMPLES)
         _add_place(changed)
+        add_key_log_option(changed)
         changed.set_defaults(run=change_key, deed=name)
 
     shown = add_command(actions, "show", "Log in, sign a test digest, print the address.", EXAMPLES)
@@ -60,7 +64,10 @@ def new_key(args: argparse.Namespace) -> None:
     from node.signing.token_keys import create_key
 
     name = TokenKeyName(args.module, args.token, args.label)
-    address = create_key(name, find_pin(args.pin_file, args.pin_fd))
+    pin = find_pin(args.pin_file, args.pin_fd)
+    with on_record(args.audit, "token new", key=str(name)) as found:
+        address = create_key(name, pin)
+        found["address"] = hex_of(address)
     show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
 
 
@@ -74,12 +81,15 @@ def import_existing(args: argparse.Namespace) -> None:
 
     name = TokenKeyName(args.module, args.token, args.label)
     key = read_secret(args.secret_file)
-    address = import_key(name, find_pin(args.pin_file, args.pin_fd), key)
+    pin = find_pin(args.pin_file, args.pin_fd)
+    with on_record(args.audit, "token import", key=str(name), address=hex_of(key.address)):
+        address = import_key(name, pin, key)
     show({"address": hex_of(address), "token": args.token, "label": args.label}, as_json=args.json)
 
 
 def change_key(args: argparse.Namespace) -> None:
     """Take a key out of use, put it to use again, or destroy it."""
+    from node.primitives.ids import hex_of
     from node.signing import token_keys
     from node.signing.passwords import find_pin
     from node.signing.pkcs11 import TokenKeyName
@@ -91,7 +101,11 @@ def change_key(args: argparse.Namespace) -> None:
         "enable": token_keys.enable_key,
         "destroy": token_keys.destroy_key,
     }
-    deeds[args.deed](name, pin)
+    with on_record(args.audit, f"token {args.deed}", key=str(name)) as found:
+        address = token_keys.find_address(name, pin)
+        if address is not None:
+            found["address"] = hex_of(address)
+        deeds[args.deed](name, pin)
     show({"token": args.token, "label": args.label, "done": args.deed}, as_json=args.json)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from node.cli.rotate import STEPS, Making, Patience, ValidatorRotation
+from node.audit.batches import records_from
+from node.cli.rotate import STEPS, Making, OnRecord, Patience, ValidatorRotation
 from node.config.load import load_settings
 from node.primitives.crypto import keccak256, recover_address
 from node.primitives.errors import ConfigError
@@ -94,7 +95,8 @@ class Site:
             Patience(5.0),
             Making(),  # type: ignore[list-item]
         )
-        return walk(rotation, self.journal, to, lambda line: network.live())
+        log = self.journal.with_name("log")
+        return walk(OnRecord(rotation, log), self.journal, to, lambda line: network.live())
 
     def labels(self) -> dict[str, str | None]:
         """Whose key each label has."""
@@ -145,6 +147,11 @@ def test_the_end_is_the_end(site: Site) -> None:
     assert old != new
     with pytest.raises(ConfigError, match="does not come back"):
         site.rotate("disabled")
+    records = [record.facts for record in records_from(site.journal.with_name("log"), 2, 99)]
+    told = [(facts["deed"], facts["step"], facts["outcome"]) for facts in records]
+    forth = [("do", step, outcome) for step in STEPS for outcome in ("begun", "done")]
+    assert told == [*forth, ("take back", "destroyed", "begun"), ("take back", "destroyed", "failed")]
+    assert all((facts["old_address"], facts["new_address"]) == (old, new) for facts in records[1:])
     # And on: the next one is the third.
     site.journal.unlink()
     assert site.rotate("disabled").facts["new_name"] == f"{site.label}@3"

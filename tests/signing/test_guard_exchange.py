@@ -158,7 +158,7 @@ def test_the_commands_move_a_guard_from_one_directory_to_another(
     unlocked = [{"address": "0x" + KEY.address.hex(), "chain": CHAIN}]
     assert json.loads(capsys.readouterr().out) == {"unlocked": unlocked}
     done = [record.facts.get("command") for record in records_from(audit_path(new), 2, 9)]
-    assert done == ["phoenix signer guard import", "phoenix signer guard unlock"]
+    assert done == [f"phoenix signer guard {deed}" for deed in ("import", "export", "unlock")]
     assert "the operator unlocked a restored guard" in caplog.messages
 
 
