@@ -7,7 +7,7 @@
     python -m tests sim                  all simulated histories
     python -m tests interop              other clients; what is not installed is skipped by name
     python -m tests fuzz                 decoders against noise
-    python -m tests swarm -- --cases 1000000    small random programs on both executors, counted and shrunk
+    python -m tests swarm -- --cases 1000000    calls of random programs on both executors, counted and shrunk
     python -m tests bench                every ratio that is claimed, measured again
     python -m tests fast -- -k pool      what follows -- goes to pytest (or to each bench)
 

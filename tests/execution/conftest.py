@@ -27,4 +27,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(Counter(each.partition(": ")[2] for each in passed_by).items()):
         terminalreporter.write_line(f"official state tests: {count:,} files passed by: {reason}")
     if swarm:
-        terminalreporter.write_line(f"swarm: {swarm:,} random programs compared between both executors")
+        terminalreporter.write_line(f"swarm: {swarm:,} cases compared between both executors")
