@@ -11,7 +11,7 @@ image in sixteen is whole, drawn by key and block, so that this stays short.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from node.primitives.errors import StorageError
@@ -48,18 +48,36 @@ def decode_image(image: bytes, after: bytes | None) -> bytes | None:
         return image[1:]
     first = int.from_bytes(image[1:3], "big")
     if image[:1] != _DIFFERENCE or after is None or first + len(image) - 3 > len(after):
-        raise StorageError(f"a before-image that does not fit its row: {image[:40].hex()}")
+        raise _misfit(image)
     return after[:first] + image[3:] + after[first + len(image) - 3 :]
 
 
-def needs_after(image: bytes) -> bool:
-    """Whether the image says nothing without the row after the block."""
-    return image[:1] == _DIFFERENCE
+def tells_row(image: bytes) -> bool:
+    """Whether the image tells the row before the block without the row after it."""
+    return image[:1] != _DIFFERENCE
 
 
-def undo(images: Iterable[bytes], now: bytes | None) -> bytes | None:
-    """The row before the first of the images (oldest first), when it is `now` after the last of them."""
-    row = now
-    for image in reversed(list(images)):
-        row = decode_image(image, row)
-    return row
+def undo(images: Sequence[bytes], now: bytes | None) -> bytes | None:
+    """The row before the first of the images (oldest first), when it is `now` after the last of them.
+
+    Only the last image may be whole. What decode_image does one by one happens in place here: a busy row has
+    many images.
+    """
+    row, patches = now, images
+    if images and tells_row(images[-1]):
+        row, patches = decode_image(images[-1], None), images[:-1]
+    if not patches:
+        return row
+    patched = bytearray(row or b"")
+    size = len(patched)
+    for image in reversed(patches):
+        first = int.from_bytes(image[1:3], "big")
+        end = first + len(image) - 3
+        if image[:1] != _DIFFERENCE or end > size:
+            raise _misfit(image)
+        patched[first:end] = image[3:]
+    return bytes(patched)
+
+
+def _misfit(image: bytes) -> StorageError:
+    return StorageError(f"a before-image that does not fit its row: {image[:40].hex()}")

@@ -7,10 +7,10 @@ from node.primitives import rlp
 from node.primitives.block import BlockRef
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
-from node.state.before_images import decode_image, encode_image, needs_after, undo
+from node.state.before_images import decode_image, encode_image, tells_row, undo
 from node.state.commit import PreparedState
 from node.storage import schema
-from node.storage.kv import Batch, Reader
+from node.storage.kv import Batch, Reader, Snapshot
 
 SWEEP_ROWS_MAX: Final = 20_000
 """Rows of dead storage that one batch deletes; the rest waits for the next."""
@@ -18,16 +18,12 @@ SWEEP_ROWS_MAX: Final = 20_000
 _LAST_NUMBER: Final = b"\xff" * schema.NUMBER_BYTES
 
 
-def row_after(kv: Reader, key: bytes, number: BlockNumber) -> bytes | None:
+def row_after(kv: Snapshot, key: bytes, number: BlockNumber) -> bytes | None:
     """A state row as it was after block `number`: before the first change since, or as it is now."""
     prefix = schema.history_prefix(key)
     start = prefix + schema.number_bytes(number + 1)
-    images = []
-    for _, image in kv.iterate(start, prefix + _LAST_NUMBER):
-        images.append(image)
-        if not needs_after(image):
-            return undo(images, None)
-    return undo(images, kv.get(key))
+    images = kv.values_until(start, prefix + _LAST_NUMBER, tells_row)
+    return undo(images, None if images and tells_row(images[-1]) else kv.get(key))
 
 
 def put_state(batch: Batch, ref: BlockRef, state: PreparedState) -> None:

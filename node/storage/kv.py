@@ -1,6 +1,6 @@
 """The ports of an ordered key-value store: what the rest of the house needs of a database, and no more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,11 @@ class Reader(Protocol):
 
 class Snapshot(Reader, Protocol):
     """All rows as they were at one moment; may be read from any thread."""
+
+    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+        """Values from the first key >= start on, up to one that is the last by its content; none from `stop`
+        on. What an old state is read with: one search, and no more rows than are needed."""
+        ...
 
     def close(self) -> None:
         """Let go of the moment; the garbage collector does it too."""

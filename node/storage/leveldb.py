@@ -116,10 +116,6 @@ class LevelDB:
         self._database.close()
         self._witness.close()
 
-    def reading(self, start: bytes) -> "_Reading":
-        """For the time that a snapshot's iterator is inside LevelDB."""
-        return _Reading(self, start)
-
     def _write(self, batch: Batch, sync: bool) -> None:
         with self._database.write_batch(sync=sync) as rows:
             put, delete = rows.put, rows.delete
@@ -197,56 +193,39 @@ class LevelSnapshot:
         self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """See Reader."""
-        if reverse:
-            return self._store._rows(self._source, start, stop, reverse)
-        return self._forward(start, stop)
+        return self._store._rows(self._source, start, stop, reverse)
+
+    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+        """See Snapshot."""
+        store, found = self._store, []
+        # _guarded, written out, as in _row.
+        token = object()
+        store._reading.add(token)
+        try:
+            if store._closed:
+                raise StorageError(f"{store._path}: the database is closed")
+            # Taking and giving back are atomic: threads share the idle ones without a lock.
+            rows = self._idle.pop() if self._idle else self._source.raw_iterator(verify_checksums=True)
+            rows.seek(start)
+            while rows.valid() and rows.key() < stop:
+                value = rows.value()
+                found.append(value)
+                if is_last(value):
+                    break
+                rows.next()
+            # Not after an error: an iterator that met damage is not used again.
+            self._idle.append(rows)
+        except (plyvel.Error, OSError) as error:
+            raise StorageError(f"{store._path}: rows from {_shown(start)}: {_reason(error)}") from error
+        finally:
+            store._reading.discard(token)
+        return found
 
     def close(self) -> None:
         """See Snapshot."""
         while self._idle:
             self._idle.pop().close()
         self._source.close()
-
-    def _forward(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        reading = self._store.reading(start)
-        with reading:
-            # Taking and giving back are atomic: threads share the idle ones without a lock.
-            rows = self._idle.pop() if self._idle else self._source.raw_iterator(verify_checksums=True)
-            rows.seek(start)
-        try:
-            while True:
-                with reading:
-                    row = (rows.key(), rows.value()) if rows.valid() else None
-                if row is None or (stop is not None and row[0] >= stop):
-                    return
-                yield row
-                with reading:
-                    rows.next()
-        finally:
-            # Also when nobody wants the rest: the reader of an old state stops at the first whole image.
-            self._idle.append(rows)
-
-
-class _Reading:
-    """One reader in LevelDB: registered while it is inside, LevelDB's errors turned into ours."""
-
-    def __init__(self, store: LevelDB, start: bytes) -> None:
-        self._store = store
-        self._start = start
-
-    def __enter__(self) -> None:
-        store = self._store
-        # Registered before looking at `_closed`: close sets that first and looks at the register after.
-        store._reading.add(self)
-        if store._closed:
-            store._reading.discard(self)
-            raise StorageError(f"{store._path}: the database is closed")
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._store._reading.discard(self)
-        if isinstance(error, (plyvel.Error, OSError)):
-            place = f"rows from {_shown(self._start)}"
-            raise StorageError(f"{self._store._path}: {place}: {_reason(error)}") from error
 
 
 class _TornLog:

@@ -5,7 +5,7 @@ then some of the batches after it in the order they were written.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from threading import Lock
 
@@ -103,6 +103,15 @@ class MemorySnapshot:
     ) -> Iterator[tuple[bytes, bytes]]:
         """See Reader."""
         return self._table.between(start, stop, reverse=reverse)
+
+    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+        """See Snapshot."""
+        found = []
+        for _, value in self._table.between(start, stop, reverse=False):
+            found.append(value)
+            if is_last(value):
+                break
+        return found
 
     def close(self) -> None:
         """See Snapshot."""

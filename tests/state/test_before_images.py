@@ -10,7 +10,7 @@ from node.state.before_images import (
     WHOLE_ONE_IN,
     decode_image,
     encode_image,
-    needs_after,
+    tells_row,
     undo,
 )
 from node.trie.nodes import encode_branch
@@ -32,7 +32,7 @@ def test_every_row_of_a_history_is_found_again(seed):
     images = [encode_image(rows[i], rows[i + 1], b"key %d" % i) for i in range(59)]
     for first in range(59):
         assert decode_image(images[first], rows[first + 1]) == rows[first]
-        last = next((i for i in range(first, 59) if not needs_after(images[i])), 58)
+        last = next((i for i in range(first, 59) if tells_row(images[i])), 58)
         assert undo(images[first : last + 1], rows[59] if last == 58 else None) == rows[first]
 
 
@@ -45,7 +45,7 @@ def test_one_childs_change_costs_one_hash(changed):
 
 def test_some_images_are_whole_so_that_no_way_back_is_long():
     before, after = b"\x01" * 100, b"\x01" * 99 + b"\x02"
-    whole = sum(not needs_after(encode_image(before, after, b"%d" % i)) for i in range(1600))
+    whole = sum(tells_row(encode_image(before, after, b"%d" % i)) for i in range(1600))
     assert 0.7 < whole / (1600 / WHOLE_ONE_IN) < 1.3
 
 
@@ -55,3 +55,5 @@ def test_some_images_are_whole_so_that_no_way_back_is_long():
 def test_an_image_that_does_not_fit_is_refused(image, after):
     with pytest.raises(StorageError, match="does not fit"):
         decode_image(image, after)
+    with pytest.raises(StorageError, match="does not fit"):
+        undo([image], after)

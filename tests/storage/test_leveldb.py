@@ -363,20 +363,18 @@ def test_a_file_system_that_runs_full_loses_nothing(tmp_path):
         subprocess.run(["umount", str(path)], check=True)
 
 
-def test_an_iterator_that_is_left_or_ends_serves_the_next_reader_of_the_snapshot(tmp_path: Path) -> None:
+def test_values_until_the_last_one_share_an_iterator_of_the_snapshot(tmp_path: Path) -> None:
     kv = LevelDB.open(tmp_path, StorageSettings())
     rows = {b"k%03d" % n: b"%d" % n for n in range(20)}
     kv.write(Batch(dict(rows)), sync=True)
     snapshot = kv.snapshot()
     kv.write(Batch({b"k005": b"later"}), sync=True)
-    left = snapshot.iterate(b"k003", b"k9")
-    assert next(left) == (b"k003", b"3")
-    beside = snapshot.iterate(b"k005", b"k007")  # while the first one is in use
-    assert list(beside) == [(b"k005", b"5"), (b"k006", b"6")]
-    assert next(left) == (b"k004", b"4")
-    left.close()
-    for start in (b"k000", b"k010", b"k019", b"z"):
-        assert list(snapshot.iterate(start, b"l")) == sorted(row for row in rows.items() if row[0] >= start)
-    assert len(snapshot._idle) == 2
+    assert snapshot.values_until(b"k003", b"k9", lambda value: value == b"6") == [b"3", b"4", b"5", b"6"]
+    assert snapshot.values_until(b"k0035", b"k007", lambda value: False) == [b"4", b"5", b"6"]
+    assert snapshot.values_until(b"k018", b"l", lambda value: False) == [b"18", b"19"]
+    assert snapshot.values_until(b"k9", b"l", lambda value: True) == []
+    assert len(snapshot._idle) == 1
     snapshot.close()
     kv.close()
+    with pytest.raises(StorageError, match="closed"):
+        snapshot.values_until(b"k", b"l", lambda value: True)
