@@ -3,11 +3,13 @@
 import functools
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from web3 import Web3
 
 from node.app.light import light_client
 from node.chain.genesis_json import parse_genesis
@@ -15,7 +17,8 @@ from node.config.settings import LightSettings
 from node.light.client import LightClient
 from node.light.json_rpc import JsonRpc
 from node.light.provider import RpcProvider
-from node.light.reads import account_of, slot_of
+from node.light.reads import ProofClaim, account_of, slot_of
+from node.primitives.block import Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32, hex_of
 from tests.chain.harness import ACCOUNTS, CHAIN_ID, ETHER, KEYS, sign
@@ -70,13 +73,19 @@ def altered(nodes: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
 def check_proofs(geth: Geth, contract: Address) -> None:
     """geth's eth_getProof verifies against its header's state root; altered ones do not."""
     rpc = JsonRpc(geth.client.provider.endpoint_uri, timeout_s=20.0, bytes_max=1 << 24)  # type: ignore[attr-defined]
-    provider = RpcProvider(rpc)
-    head = provider.head()
     rich = Address(bytes.fromhex(ACCOUNTS[0].address[2:]))
     nobody = Address(b"\x07" * 20)
-    for claim in provider.proofs(head.hash, [(rich, ()), (nobody, ()), (contract, (0, 1, 99))]):
+    provider = RpcProvider(rpc)
+    head = provider.head()
+    claims = provider.proofs(head.hash, [(rich, ()), (nobody, ()), (contract, (0, 1, 99))])
+    check_claims(geth.client, head, claims)
+
+
+def check_claims(client: Web3, head: Header, claims: Sequence[ProofClaim]) -> None:
+    """A program's proofs show what its other methods say, and not with any bit changed."""
+    for claim in claims:
         proved = account_of(head.state_root, claim.address, claim.nodes)
-        balance = geth.client.eth.get_balance(hex_checksum(claim.address), head.number)
+        balance = client.eth.get_balance(hex_checksum(claim.address), head.number)
         assert (proved.account.balance if proved.account else 0) == balance
         for nodes in altered(claim.nodes):
             with pytest.raises(ChainError):
@@ -84,7 +93,7 @@ def check_proofs(geth: Geth, contract: Address) -> None:
         for slot, nodes in claim.slots:
             value = slot_of(proved.storage_root, slot, nodes)
             assert value == int.from_bytes(
-                geth.client.eth.get_storage_at(hex_checksum(claim.address), slot, head.number), "big"
+                client.eth.get_storage_at(hex_checksum(claim.address), slot, head.number), "big"
             )
             for wrong in altered(nodes):
                 with pytest.raises(ChainError):
@@ -92,8 +101,6 @@ def check_proofs(geth: Geth, contract: Address) -> None:
 
 
 def hex_checksum(address: Address) -> Any:
-    from web3 import Web3
-
     return Web3.to_checksum_address(address)
 
 
