@@ -34,6 +34,8 @@ from tests.execution.worlds import MemoryView
 CALLS = 4
 """Of each program: what is compiled, and what is warm, differs from one to the next."""
 TRANSACTIONS_MAX = 3
+GAS = 30_000_000
+"""Of each transaction."""
 DRIVER = Address(b"\xdd" * 20)
 FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
 REFERENCE = PyEvmExecutor()
@@ -132,13 +134,13 @@ def outcome(executor: Executor, batch: Batch) -> BlockOutcome:
     view.put(DRIVER, balance=10**9, nonce=1, code=driver(batch))
     for index, parts in enumerate(batch.programs):
         view.put(address_of(index), balance=7, nonce=1, code=code_of(parts), storage={0: 1, 1: 2**200})
-    session = executor.begin(context(batch.fork, number=300), view)
+    room = GAS * len(batch.transactions)
+    session = executor.begin(context(batch.fork, number=300, gas_limit=room), view)
     kind = TransactionType.ACCESS_LIST if batch.fork >= Fork.BERLIN else TransactionType.LEGACY
     listed = batch.listed if batch.fork >= Fork.BERLIN else ()
-    gas = 29_900_000 // max(1, len(batch.transactions))
     for nonce, cases in enumerate(batch.transactions):
         data = calldata(batch, cases)
-        session.apply(signed(nonce=nonce, to=DRIVER, data=data, gas=gas, kind=kind, access_list=listed))
+        session.apply(signed(nonce=nonce, to=DRIVER, data=data, gas=GAS, kind=kind, access_list=listed))
     return session.finish()
 
 
