@@ -1,26 +1,31 @@
 """Signatures per second and milliseconds each: bare keys, then the same behind the guard on LevelDB.
 
-    python tests/bench/signing.py                 about a minute
-    python tests/bench/signing.py --count 100     a quick look
+    python tests/bench/signing.py                 some minutes on a slow disk
+    python tests/bench/signing.py --count 50      a quick look
 
 The latency behind the guard is what a sealed block waits for: the key, and synced writes of the guard, one
 for a key in memory and two for one elsewhere (what is asked is on the disk first). The guard alone is
-measured with a key that costs nothing. SoftHSM2 and the remote signer run for real (the remote one in this
-process, under mutual TLS on loopback, behind a guard of its own); what is not installed is left out by name.
+measured with a key that costs nothing. The baseline, made before each signature, is one synced write of as
+many bytes to a file on the same disk (column "write ms"; "writes" says how many of them a signature takes).
+SoftHSM2 and the remote signer run for real: `phoenix signer serve` is a process of its own under mutual TLS
+on loopback, and behind a guard of its own. What is not installed is left out by name.
 """
 
 import argparse
+import os
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
+from typing import TypeAlias
 
 import pytest
-import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -30,19 +35,21 @@ from node.primitives.ids import Address, hex_of
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import store_key
 from node.signing.pkcs11 import TokenKey
-from node.signing.remote import open_remote
-from node.signing.service_listener import serve
-from node.signing.service_settings import load_service_settings
-from node.signing.serving import Serving
+from node.signing.remote import RemoteKey, open_remote
 from node.signing.signer import DigestSigner, LocalKey, SigningRequest
 from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
+from tests.interop.ports import free_port
 from tests.signing.authority import Authority
+from tests.signing.test_serve_command import started
 from tests.signing.test_service import request
 from tests.signing.tokens import PIN, make_tokens
 
 KEY = PrivateKey(b"\x11" * 32)
 CHAIN = 1337
+Sign: TypeAlias = Callable[[SigningRequest], bytes]
+ROW_BYTES = 256
+"""About what the guard writes for a signature, without the block beside it."""
 
 
 class Recorded:
@@ -61,88 +68,112 @@ class Recorded:
         return self._signatures[asked.digest]
 
 
-def timed(sign: Callable[[SigningRequest], bytes], requests: list[SigningRequest]) -> list[float]:
-    """Milliseconds of each, ascending."""
-    times = []
+class Disk:
+    """One synced write of its own between any two signatures: the disk is another one every second."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def write(self) -> float:
+        """Milliseconds."""
+        begin = time.perf_counter()
+        self._file.write(bytes(ROW_BYTES))
+        os.fdatasync(self._file.fileno())
+        return (time.perf_counter() - begin) * 1e3
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def row(
+    name: str, sign: Callable[[SigningRequest], bytes], requests: list[SigningRequest], disk: Disk
+) -> None:
+    """One line of the table."""
+    times, writes = [], []
     for asked in requests:
+        writes.append(disk.write())
         begin = time.perf_counter()
         sign(asked)
         times.append((time.perf_counter() - begin) * 1e3)
-    return sorted(times)
-
-
-def row(name: str, times: list[float]) -> None:
-    """One line of the table."""
-    per_second = 1e3 / statistics.fmean(times)
-    p99 = times[int(len(times) * 0.99)]
-    print(f"{name:32} {per_second:>9,.0f} {statistics.median(times):>9.3f} {p99:>9.3f}", flush=True)
+    median, write = statistics.median(times), statistics.median(writes)
+    p99 = sorted(times)[int(len(times) * 0.99)]
+    print(
+        f"{name:32} {1e3 / statistics.fmean(times):>9,.0f} {median:>9.3f} {p99:>9.3f} {write:>9.3f} "
+        f"{median / write:>9.2f}",
+        flush=True,
+    )
 
 
 @contextmanager
-def remote_signer(folder: Path) -> Iterator[int]:
-    """A signing service in a thread of its own; gives its port."""
+def remote_signer(folder: Path, key: str) -> Iterator[int]:
+    """`phoenix signer serve` with one key; gives its port."""
+    folder.mkdir()
     authority = Authority(folder)
     authority.member("signer")
-    client = authority.member("client")
-    (folder / "password").write_text("pw")
-    (folder / "password").chmod(0o600)
-    file = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4).path
+    client, port = authority.member("client"), free_port()
     config = folder / "signer.toml"
     config.write_text(
-        'port = 0\ndata_dir = "data"\nlease_s = 0\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\n'
-        f'tls_ca = "ca.pem"\n[clients]\nclient = "{client.fingerprint}"\n[[keys]]\nchain_id = {CHAIN}\n'
-        f'clients = ["client"]\nkeystore = "keys/{file.name}"\npassword_file = "password"\n'
+        f'port = {port}\ndata_dir = "data"\nlease_s = 0\ntls_certificate = "signer.pem"\n'
+        f'tls_key = "signer.key"\ntls_ca = "ca.pem"\n[clients]\nclient = "{client.fingerprint}"\n'
+        f'[[keys]]\nchain_id = {CHAIN}\nclients = ["client"]\n{key}'
     )
-    ready, done, ports = Event(), Event(), list[int]()
+    with started(config) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "signer is running" in line)
+        # It says a line for every signature, and would stand still before a full pipe.
+        Thread(target=process.stdout.read, daemon=True).start()
+        yield port
+        process.terminate()
+        process.wait()
 
-    async def live() -> None:
-        settings = load_service_settings(config)
-        kv = LevelDB.open(folder / "remote-guard", StorageSettings())
-        async with trio.open_nursery() as nursery:
-            serving = Serving(settings, kv)
-            ports.append(await nursery.start(serve, serving))
-            ready.set()
-            await trio.to_thread.run_sync(done.wait)
-            nursery.cancel_scope.cancel()
-        serving.close()
-        kv.close()
 
-    thread = Thread(target=trio.run, args=(live,))
-    thread.start()
-    ready.wait()
-    try:
-        yield ports[0]
-    finally:
-        done.set()
-        thread.join()
+def at(folder: Path, port: int, dialect: str, address: Address) -> RemoteKey:
+    """The key of a signer, as a node sees it."""
+    return open_remote(
+        SigningSettings(
+            backend="remote",
+            remote_url=f"https://127.0.0.1:{port}",
+            remote_dialect=dialect,  # type: ignore[arg-type]
+            remote_address=hex_of(address),
+            remote_certificate=folder / "client.pem",
+            remote_key=folder / "client.key",
+            remote_ca=folder / "ca.pem",
+        )
+    )
 
 
 def keys(folder: Path, closing: ExitStack) -> Iterator[tuple[str, DigestSigner]]:
     """Every back end that is here."""
     yield "keystore (in memory)", LocalKey(KEY)
+    for name, text in (("password", "pw"), ("pin", PIN)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    file = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4).path
+    held = f'keystore = "../keys/{file.name}"\npassword_file = "../password"\n'
+    port = closing.enter_context(remote_signer(folder / "remote", held))
+    for dialect in ("web3signer", "clef"):
+        remote = at(folder / "remote", port, dialect, KEY.address)
+        closing.callback(remote.close)
+        yield f"remote ({dialect}, own guard)", remote
     try:
         tokens = make_tokens(folder)
     except pytest.skip.Exception as skipped:
         print(f"pkcs11: {skipped}")
-    else:
-        create_key(tokens.name("bench"), PIN)
-        key = TokenKey(tokens.name("bench"), PIN, 10.0)
-        closing.callback(key.close)
-        yield "pkcs11 (SoftHSM2)", key
-    port = closing.enter_context(remote_signer(folder))
-    for dialect in ("web3signer", "clef"):
-        settings = SigningSettings(
-            backend="remote",
-            remote_url=f"https://127.0.0.1:{port}",
-            remote_dialect=dialect,
-            remote_address=hex_of(KEY.address),
-            remote_certificate=folder / "client.pem",
-            remote_key=folder / "client.key",
-            remote_ca=folder / "ca.pem",
-        )
-        remote = open_remote(settings)
-        closing.callback(remote.close)
-        yield f"remote ({dialect}, own guard)", remote
+        return
+    create_key(tokens.name("bench"), PIN)
+    token = TokenKey(tokens.name("bench"), PIN, 10.0)
+    closing.callback(token.close)
+    yield "pkcs11 (SoftHSM2)", token
+    name = tokens.name("behind")
+    address = create_key(name, PIN)
+    held = (
+        f'backend = "pkcs11"\npkcs11_module = "{name.module}"\npkcs11_token = "{name.token}"\n'
+        f'pkcs11_key = "{name.key}"\npin_file = "../pin"\n'
+    )
+    port = closing.enter_context(remote_signer(folder / "hsm", held))
+    remote = at(folder / "hsm", port, "web3signer", address)
+    closing.callback(remote.close)
+    yield "remote (token behind it)", remote
 
 
 def main() -> None:
@@ -152,11 +183,13 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=500, help="signatures per line")
     count = parser.parse_args().count
-    print(f"{count} signatures each")
-    print(f"{'key':32} {'per s':>9} {'p50 ms':>9} {'p99 ms':>9}")
+    print(f"{count} signatures each, {datetime.now(UTC):%Y-%m-%d}")
+    print(f"{'key':32} {'per s':>9} {'p50 ms':>9} {'p99 ms':>9} {'write ms':>9} {'writes':>9}")
     height = 1
     with tempfile.TemporaryDirectory() as name, ExitStack() as closing:
         folder = Path(name)
+        disk = Disk(folder / "baseline")
+        closing.callback(disk.close)
 
         def guarded(key: DigestSigner, label: str) -> GuardedSigner:
             kv = LevelDB.open(folder / f"guard {label}", StorageSettings())
@@ -164,13 +197,15 @@ def main() -> None:
             return GuardedSigner(key, kv, CHAIN)
 
         requests = [request(number) for number in range(1, count + 1)]
-        row("guard alone: one synced write", timed(guarded(Recorded(requests), "alone")._sign, requests))
+        row("guard alone: one synced write", guarded(Recorded(requests), "alone")._sign, requests, disk)
         for label, key in keys(folder, closing):
             # Heights grow from line to line, because the remote signer remembers them.
             for title, sign in ((label, key.sign_digest), ("  behind the guard", guarded(key, label)._sign)):
                 requests = [request(number) for number in range(height, height + count)]
                 height += count
-                row(title, timed(sign, requests))
+                row(title, sign, requests, disk)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"memory of this process, at most: {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

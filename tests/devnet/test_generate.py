@@ -6,6 +6,7 @@ import pytest
 
 from contracts.suite import ACCOUNT_INGRESS
 from devnet import signers
+from devnet.bring_up import _start_signer
 from devnet.errors import DevnetError
 from devnet.generate import encode_toml, generate, genesis_of
 from devnet.keys import node_key, sealing_key
@@ -203,3 +204,28 @@ def test_a_key_in_a_token_has_a_signer_whose_settings_hold(
     moved = dataclasses.replace(network, nodes=plans, ports=Ports(metrics=19545))
     generate(moved, layout.home)
     assert load_service_settings(delta.signer.config).port == 19545 + 2
+
+
+def test_without_softhsm_the_key_lies_in_a_key_store_and_the_network_says_so(
+    network: Network, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(tmp_path))  # no softhsm2-util there
+    plans = tuple(plan for plan in network.nodes if plan.name in ("alpha", "delta"))
+    layout = generate(dataclasses.replace(network, nodes=plans), tmp_path / "home")
+    delta, said = layout.node("delta"), list[str]()
+    assert delta.plan.key == "token"
+    assert load_settings(delta.config).signing.backend == "keystore"
+    assert not delta.has_signer
+    for node in layout.nodes:
+        _start_signer(node, said.append)
+    assert said == [
+        "key store   delta keeps its key like the others: "
+        "SoftHSM2 is not installed (Debian: apt install softhsm2)"
+    ]
+    # Whoever installs it later is told what uses it; a key is never moved unasked.
+    monkeypatch.undo()
+    if signers.missing() is None:
+        generate(dataclasses.replace(network, nodes=plans), layout.home)
+        _start_signer(delta, said.append)
+        assert said[1].endswith("SoftHSM2 came after this chain; `--fresh` uses it")
