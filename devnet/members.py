@@ -10,7 +10,7 @@ from node.permissioning.policy import MAY_DIAL, Tier
 MEMBERS_FILE: Final = "members.toml"
 """In the network's home; every node reads it."""
 ALL_ROLES: Final = 15
-"""READ, TRANSACT, DEPLOY and ADMIN, as Organisations numbers them."""
+"""READ, TRANSACT (calls and value), DEPLOY and ADMIN, as Organisations numbers them."""
 _USUAL_TIER: Final = {"light": Tier.EDGE, "replica": Tier.REGIONAL}
 
 

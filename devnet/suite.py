@@ -26,8 +26,8 @@ MEMBERS: Final = (2, 3, 4)
 """Accounts of the board, by place in `endpoints --json`."""
 OFFICER: Final = 5
 """The account that holds every other role: one person plays them all."""
-TRANSACT: Final = 2
-"""What archive nodes need, as Organisations numbers roles."""
+CALL: Final = 16
+"""What archive nodes need, as Organisations numbers roles: they anchor, and move no value."""
 QUICK: Final = (Rule(5_000, 5_001, 20, 5), Rule(6_000, 6_667, 20, 8), Rule(6_000, 6_000, 10, 3))
 """Ordinary, structural, emergency: block periods where a real board takes days."""
 
@@ -55,7 +55,7 @@ def charter_of(network: Network) -> Charter:
         organisations={OPERATOR: accounts[DEPLOYER]},
         nodes={member.hex(): OPERATOR for member in members_of(network).members},
         accounts=dict.fromkeys(accounts, (OPERATOR, ALL_ROLES))
-        | dict.fromkeys(archivists(network, ""), (OPERATOR, TRANSACT)),
+        | dict.fromkeys(archivists(network, ""), (OPERATOR, CALL)),
         holders=dict.fromkeys(others, (accounts[OFFICER],)),
     )
 

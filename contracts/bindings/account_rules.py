@@ -50,9 +50,9 @@ class AccountRules(Binding):
         """setAuthority(address)."""
         return self._write("setAuthority(address)", new_authority)
 
-    def transaction_allowed(self, sender: str, target: str, value_2: int, value_3: int, value_4: int, value_5: bytes) -> bool:
+    def transaction_allowed(self, sender: str, target: str, value: int, value_3: int, value_4: int, payload: bytes) -> bool:
         """transactionAllowed(address,address,uint256,uint256,uint256,bytes)."""
-        answer: bool = self._read("transactionAllowed(address,address,uint256,uint256,uint256,bytes)", sender, target, value_2, value_3, value_4, value_5)
+        answer: bool = self._read("transactionAllowed(address,address,uint256,uint256,uint256,bytes)", sender, target, value, value_3, value_4, payload)
         return answer
 
     def unpause(self) -> Write:

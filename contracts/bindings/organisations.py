@@ -18,6 +18,11 @@ class Organisations(Binding):
         answer: int = self._read("ALL()")
         return answer
 
+    def call(self) -> int:
+        """CALL()."""
+        answer: int = self._read("CALL()")
+        return answer
+
     def deploy(self) -> int:
         """DEPLOY()."""
         answer: int = self._read("DEPLOY()")
@@ -36,6 +41,11 @@ class Organisations(Binding):
     def transact(self) -> int:
         """TRANSACT()."""
         answer: int = self._read("TRANSACT()")
+        return answer
+
+    def transfer(self) -> int:
+        """TRANSFER()."""
+        answer: int = self._read("TRANSFER()")
         return answer
 
     def upgrade_interface_version(self) -> str:

@@ -11,7 +11,7 @@
     [[accounts]]                    # optional section: without it the pool takes everybody's
     address = "0x..."
     organisation = "operator"
-    rights = ["transfer", "call", "deploy"]
+    rights = ["transfer", "call", "deploy"]    # value in a call, or in a deployment, takes both
 
 TOML, or JSON with the same names. A file is taken whole or not at all: what is wrong with one entry could be
 what keeps somebody out.
@@ -95,8 +95,9 @@ class AllowList:
         found = self.accounts.get(sending.sender)
         if found is None:
             return Decision(False, "file", f"{hex_of(sending.sender)} is not in the members' file")
-        if sending.right not in found.rights:
-            return Decision(False, "file", f"{sending}: it has no right to {sending.right.value}")
+        missing = sorted(right.value for right in sending.rights - found.rights)
+        if missing:
+            return Decision(False, "file", f"{sending}: it has no right to {' and '.join(missing)}")
         return Decision(True, "file", f"{hex_of(sending.sender)} of {found.organisation} has the right")
 
 

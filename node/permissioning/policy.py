@@ -30,8 +30,9 @@ class Right(Enum):
     """What a transaction does, each a right of its own."""
 
     TRANSFER = "transfer"
-    """Value, without data."""
+    """Value, or nothing at all."""
     CALL = "call"
+    """Data for somebody who is there."""
     DEPLOY = "deploy"
 
 
@@ -74,15 +75,21 @@ class Sending:
     data: bytes = b""
 
     @property
-    def right(self) -> Right:
-        """What it takes."""
+    def kind(self) -> Right:
+        """What it is called by."""
         if self.to is None:
             return Right.DEPLOY
         return Right.CALL if self.data else Right.TRANSFER
 
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What it takes: who may only call moves no value by adding a byte of data, or by a deployment."""
+        return frozenset((self.kind, Right.TRANSFER) if self.value else (self.kind,))
+
     def __str__(self) -> str:
         target = "a new contract" if self.to is None else hex_of(self.to)
-        return f"{self.right.value} by {hex_of(self.sender)} to {target}"
+        value = f" with {self.value} wei" if self.value and self.kind is not Right.TRANSFER else ""
+        return f"{self.kind.value}{value} by {hex_of(self.sender)} to {target}"
 
 
 def sending_of(tx: Transaction) -> Sending:

@@ -21,7 +21,7 @@ from node.permissioning.policy import sending_of
 from node.primitives.ids import Address, hex_of
 from tests.chain.harness import ACCOUNTS, ChainMaker, make_spec, take, transfer
 from tests.contracts.sandbox import Sandbox
-from tests.permissioning.suite_rules import SUITE_INGRESS, suite_alloc
+from tests.permissioning.suite_rules import ALL, SUITE_INGRESS, suite_alloc
 
 SENDERS = len(ACCOUNTS)
 ROUNDS = 5
@@ -29,7 +29,7 @@ ROUNDS = 5
 
 def chain_of(sees: str | None) -> ChainMaker:
     """A chain that begins with the suite; `sees` None asks nobody."""
-    alloc = suite_alloc(Sandbox(), [account.address for account in ACCOUNTS])
+    alloc = suite_alloc(Sandbox(), dict.fromkeys((account.address for account in ACCOUNTS), ALL))
     phoenix: dict[str, Any] = {}
     if sees is not None:
         phoenix = {"accountPermissioning": {"ingress": hex_of(SUITE_INGRESS), "block": 1, "sees": sees}}

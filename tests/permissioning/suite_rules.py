@@ -1,7 +1,7 @@
 """The contract suite as a genesis allocation, with accounts entered: its rules as a chain's own."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from contracts.artifacts import load
@@ -17,15 +17,15 @@ SUITE_INGRESS: Final = Address(bytes.fromhex(ACCOUNT_INGRESS[2:]))
 ALL: Final = 15
 
 
-def suite_alloc(chain: Sandbox, accounts: Sequence[str]) -> dict[str, Any]:
-    """Deploy in a sandbox, with `accounts` in one organisation, and take its contracts out."""
+def suite_alloc(chain: Sandbox, accounts: Mapping[str, int]) -> dict[str, Any]:
+    """Deploy in a sandbox, with `accounts` and their roles in one organisation; take its contracts out."""
     starter = chain.account(DEPLOYER)
     for name, address in (("NodeIngress", NODE_INGRESS), ("AccountIngress", ACCOUNT_INGRESS)):
         chain.put_code(address, load(name).deployed_bytecode, {0: int(starter, 16)})
     charter = dataclasses.replace(
         charter_of(chain),
         organisations={"all": starter},
-        accounts=dict.fromkeys(accounts, ("all", ALL)),
+        accounts={account: ("all", roles) for account, roles in accounts.items()},
     )
     deploy(SandboxChain(chain), charter, Registry(GENESIS), lambda line: None)
     world, alloc = chain.world, {}

@@ -83,7 +83,7 @@ def test_transfer_call_and_deployment_are_separate_rights(sees: str) -> None:
     allowed = {Right.TRANSFER: PAYER, Right.CALL: CALLER, Right.DEPLOY: BUILDER}
     for account in (PAYER, CALLER, BUILDER, NOBODY):
         for tx in (transfer(account, 0), call(account, 0), deploy(account, 0)):
-            may = account is allowed[sending_of(tx).right]
+            may = account is allowed[sending_of(tx).kind]
             decision = maker.chain.account_rules.decide(
                 maker.head, maker.reader.state_at(maker.head.hash), sending_of(tx)
             )

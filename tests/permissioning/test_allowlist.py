@@ -118,6 +118,30 @@ def test_accounts_have_rights_each_of_its_own(path: Path) -> None:
     assert listed(path).send(Sending(sender=somewhere, to=None)).allowed
 
 
+@pytest.mark.parametrize(
+    ("rights", "to", "value", "data", "missing"),
+    [
+        (["call"], b"\x01" * 20, 1, b"\x00", "transfer"),
+        (["transfer"], b"\x01" * 20, 1, b"\x00", "call"),
+        (["call", "transfer"], b"\x01" * 20, 1, b"\x00", None),
+        (["deploy"], None, 1, b"\x00", "transfer"),
+        (["deploy"], None, 0, b"\x00", None),
+        (["call"], None, 1, b"\x00", "deploy and transfer"),
+        (["call"], b"\x01" * 20, 0, b"", "transfer"),
+    ],
+)
+def test_value_is_a_right_of_its_own_whatever_carries_it(
+    path: Path, rights: list[str], to: bytes | None, value: int, data: bytes, missing: str | None
+) -> None:
+    sender = Address(b"\x0a" * 20)
+    account = {"address": "0x" + sender.hex(), "organisation": "north", "rights": rights}
+    found = listed(path, accounts=[account])
+    target = None if to is None else Address(to)
+    decision = found.send(Sending(sender=sender, to=target, value=value, data=data))
+    assert decision.allowed is (missing is None)
+    assert missing is None or decision.reason.endswith(f"it has no right to {missing}")
+
+
 def test_everything_that_is_wrong_is_said_at_once(path: Path) -> None:
     members = [
         entry(CORE, "inner"),

@@ -52,7 +52,8 @@ interface IOrganisations {
     /// @notice Whether a node (keccak256 of its 64-byte key) belongs to an organisation that is not suspended.
     function nodeAllowed(bytes32 node) external view returns (bool);
 
-    /// @notice Roles that an account has now: READ 1, TRANSACT 2, DEPLOY 4, ADMIN 8; 0 while suspended or unknown.
+    /// @notice Roles that an account has now: READ 1, TRANSACT 2 (CALL and TRANSFER in one), DEPLOY 4, ADMIN 8, CALL 16,
+    /// TRANSFER 32; 0 while suspended or unknown.
     function rolesOf(address account) external view returns (uint8);
 
     /// @notice The organisation of an account, suspended or not; 0 where there is none.

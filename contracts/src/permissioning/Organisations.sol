@@ -2,6 +2,7 @@
 pragma solidity ^0.8.26;
 
 import {Governed} from "../governance/Governed.sol";
+import {AccountRoles} from "./AccountRoles.sol";
 import {IOrganisations} from "./IOrganisations.sol";
 import {IIngress} from "./IPermissioning.sol";
 
@@ -26,11 +27,13 @@ contract Organisations is IOrganisations, Governed {
 
     bytes32 private constant STORAGE = 0x9bb57b25ec3b5b8c53674d715b2d05d8308cb80303a6c871dc9e007e77ef6a00;
 
-    uint8 public constant READ = 1;
-    uint8 public constant TRANSACT = 2;
-    uint8 public constant DEPLOY = 4;
-    uint8 public constant ADMIN = 8;
-    uint8 public constant ALL = READ | TRANSACT | DEPLOY | ADMIN;
+    uint8 public constant READ = AccountRoles.READ;
+    uint8 public constant TRANSACT = AccountRoles.TRANSACT;
+    uint8 public constant DEPLOY = AccountRoles.DEPLOY;
+    uint8 public constant ADMIN = AccountRoles.ADMIN;
+    uint8 public constant CALL = AccountRoles.CALL;
+    uint8 public constant TRANSFER = AccountRoles.TRANSFER;
+    uint8 public constant ALL = AccountRoles.ALL;
 
     /// @notice Start under the registry of roles at `authority`.
     function initialize(address authority) external initializer {
@@ -137,18 +140,18 @@ contract Organisations is IOrganisations, Governed {
 
     function _setAccount(bytes32 organisation, address account, uint8 roles) private {
         if (account == address(0)) revert OrganisationsZero();
-        if (roles == 0 || roles > ALL) revert OrganisationsBadRoles(roles);
+        if (roles == 0 || roles > AccountRoles.KNOWN) revert OrganisationsBadRoles(roles);
         Member storage member = _storage().accounts[account];
         if (member.organisation != 0 && member.organisation != organisation) {
             revert OrganisationsAccountTaken(account, member.organisation);
         }
-        uint8 before = member.roles;
+        uint8 before = AccountRoles.rights(member.roles);
         bool isNew = member.organisation == 0;
         member.organisation = organisation;
         member.roles = roles;
         if (isNew) emit AccountAdded(organisation, account, roles);
         else emit AccountRolesChanged(organisation, account, roles);
-        _tellAccounts(before & ~roles != 0);
+        _tellAccounts(before & ~AccountRoles.rights(roles) != 0);
     }
 
     function _tellNodes(bool addsRestrictions) private {

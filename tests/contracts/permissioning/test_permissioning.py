@@ -15,7 +15,8 @@ V6, V5 = "connectionAllowed(string,string,uint16)", (
 YES, NO = b"\xff" * 32, b"\x7f" + b"\xff" * 31
 ORG, OTHER = keccak256(b"operator"), keccak256(b"other")
 ALPHA, BETA = bytes(range(64)), bytes(range(64, 128))
-READ, TRANSACT, DEPLOY, ADMIN_ROLE = 1, 2, 4, 8
+READ, TRANSACT, DEPLOY, ADMIN_ROLE, CALL, TRANSFER = 1, 2, 4, 8, 16, 32
+ZERO = "0x" + "00" * 20
 _BUILT: list[tuple[Suite, object]] = []
 
 
@@ -42,8 +43,8 @@ def may_connect(suite: Suite, node: bytes, door: str = "NodeIngress") -> bool:
     return answer
 
 
-def may_send(suite: Suite, sender: str, target: str, door: str = "AccountIngress") -> bool:
-    return suite[door].call.transactionAllowed(sender, target, 0, 0, 21_000, b"")
+def may_send(suite: Suite, sender: str, target: str, value: int = 0, data: bytes = b"\x00") -> bool:
+    return suite["AccountIngress"].call.transactionAllowed(sender, target, value, 0, 21_000, data)
 
 
 def test_selectors_are_those_of_the_specification() -> None:
@@ -98,30 +99,26 @@ def test_only_the_board_changes_whom_a_door_asks(suite: Suite) -> None:
     assert may_connect(suite, ALPHA) is False
 
 
-@pytest.mark.parametrize(
-    ("roles", "call", "create", "administer"),
-    [
-        (READ, False, False, False),
-        (TRANSACT, True, False, False),
-        (DEPLOY, False, True, False),
-        (TRANSACT | ADMIN_ROLE, True, False, True),
-        (15, True, True, True),
-    ],
-)
-def test_roles_decide_what_an_account_sends(
-    suite: Suite, roles: int, call: bool, create: bool, administer: bool
-) -> None:
-    account, lists = suite.people(60), suite["Organisations"]
+@pytest.mark.parametrize("roles", range(1, 64))
+def test_deployment_calls_and_value_are_rights_of_their_own(suite: Suite, roles: int) -> None:
+    account, other, lists = suite.people(60), suite.people(61), suite["Organisations"]
     lists.send.setAccount(ORG, account, roles, sender=suite.people(ADMIN))
     assert lists.call.rolesOf(account) == roles
-    assert may_send(suite, account, suite.people(61)) is call
-    assert may_send(suite, account, "0x" + "00" * 20) is create
-    assert may_send(suite, account, lists.address) is administer
-    assert may_send(suite, account, suite["AccountRules"].address) is administer
+    call, transfer = bool(roles & (TRANSACT | CALL)), bool(roles & (TRANSACT | TRANSFER))
+    deploy, administer = bool(roles & DEPLOY), bool(roles & ADMIN_ROLE)
+    assert may_send(suite, account, other) is call
+    assert may_send(suite, account, other, value=1, data=b"") is transfer
+    assert may_send(suite, account, other, data=b"") is transfer
+    assert may_send(suite, account, other, value=1) is (call and transfer)
+    assert may_send(suite, account, ZERO) is deploy
+    assert may_send(suite, account, ZERO, value=1) is (deploy and transfer)
+    for governed in (lists.address, suite["AccountRules"].address):
+        assert may_send(suite, account, governed) is administer
+        assert may_send(suite, account, governed, value=1) is (administer and transfer)
 
 
 def test_who_is_not_entered_may_send_nothing(suite: Suite) -> None:
-    for target in (suite.people(61), "0x" + "00" * 20, suite["Board"].address):
+    for target in (suite.people(61), ZERO, suite["Board"].address):
         assert may_send(suite, suite.people(OUTSIDER), target) is False
 
 
@@ -197,7 +194,7 @@ def test_refusals_of_the_lists(suite: Suite) -> None:
         lists.send.removeNode(BETA, sender=admin)
     with suite.chain.refusing("OrganisationsUnknownAccount"):
         lists.send.removeAccount(suite.people(OUTSIDER), sender=admin)
-    for roles in (0, 16):
+    for roles in (0, 64):
         with suite.chain.refusing("OrganisationsBadRoles", roles=roles):
             lists.send.setAccount(ORG, suite.people(60), roles, sender=admin)
 
@@ -213,12 +210,35 @@ def test_taking_a_role_away_is_told_as_a_restriction(suite: Suite) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "restricts"),
+    [
+        (TRANSACT, CALL, True),
+        (TRANSACT, CALL | TRANSFER, False),
+        (CALL | TRANSFER, TRANSACT, False),
+        (CALL, TRANSACT, False),
+        (CALL, TRANSFER, True),
+    ],
+)
+def test_what_is_told_are_rights_and_not_their_names(
+    suite: Suite, before: int, after: int, restricts: bool
+) -> None:
+    lists, admin, account = suite["Organisations"], suite.people(ADMIN), suite.people(60)
+    lists.send.setAccount(ORG, account, before, sender=admin)
+    told = lists.send.setAccount(ORG, account, after, sender=admin).only("AccountPermissionsUpdated")
+    assert told == {"addsRestrictions": restricts}
+
+
 @pytest.mark.parametrize("name", ["Organisations", "NodeRules", "AccountRules"])
 def test_an_upgrade_keeps_the_lists(suite: Suite, name: str) -> None:
+    entered = {suite.people(80 + roles): roles for roles in range(1, 64)}
+    for account, roles in entered.items():
+        suite["Organisations"].send.setAccount(ORG, account, roles, sender=suite.people(ADMIN))
     new = suite.chain.deploy(name)
     suite.decide((suite[name], suite[name].data.upgradeToAndCall(new, b"")), structural=True)
     assert may_connect(suite, ALPHA) is True
     assert may_send(suite, suite.people(ADMIN), suite.people(61)) is True
+    assert {each: suite["Organisations"].call.rolesOf(each) for each in entered} == entered
 
 
 def test_rules_need_what_they_ask(suite: Suite) -> None:
