@@ -78,8 +78,8 @@ class RpcService:
 
         def greet(stream: trio.abc.Stream, address: str) -> Identity:
             certificate = peer_certificate(stream)
-            if certificate is not None:
-                return self._auth.holder(certificate)
+            if tls is not None and certificate is not None:
+                return self._auth.holder(certificate, partial(tls.is_withdrawn, certificate))
             return self._auth.nobody(address, listener_is_local=is_local, is_admin_listener=is_admin)
 
         return Door(

@@ -4,6 +4,7 @@ import argparse
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,8 +131,12 @@ async def _follow(config: Path, serving: "Serving", signals: "AsyncIterator[int]
     """Take up what changes, at once on SIGHUP, until another signal comes."""
     import trio
 
-    seen = serving.stamps(config)
+    seen, told = serving.stamps(config), None
     while True:
+        overdue = serving.revocations.problem(time.time())
+        if overdue is not None and overdue != told:
+            log.error("%s: replace %s", overdue, serving.settings.tls_crl)
+        told = overdue
         with trio.move_on_after(RELOAD_S) as waiting:
             if await anext(signals) != signal.SIGHUP:
                 return

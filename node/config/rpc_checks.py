@@ -42,6 +42,7 @@ def files_of_rpc(settings: Settings) -> dict[str, Path | None]:
         "rpc.tls_certificate": rpc.tls_certificate,
         "rpc.tls_key": rpc.tls_key,
         "rpc.client_ca": rpc.client_ca,
+        "rpc.client_crl": rpc.client_crl,
         "auth.api_keys": auth.api_keys,
         "auth.clients": auth.clients,
         "auth.jwt_keys": auth.jwt_keys,
@@ -64,6 +65,8 @@ def _check_tls(settings: Settings) -> Iterator[Problem]:
                 "rpc.client_certificates",
                 f'is "{rpc.client_certificates}"; it needs rpc.tls_certificate',
             )
+    elif rpc.client_crl is not None:
+        yield "rpc.client_crl", 'is set, but rpc.client_certificates is "none": nobody would show one'
     elif settings.auth.clients is not None:
         yield "auth.clients", 'is set, but rpc.client_certificates is "none": nobody would show one'
 

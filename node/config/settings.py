@@ -77,6 +77,8 @@ class RpcSettings:
     client_certificates: Literal["none", "optional", "required"] = "none"
     client_ca: Path | None = None
     """PEM; who vouches for clients' certificates."""
+    client_crl: Path | None = None
+    """PEM; which of them their authorities have taken back. A replaced file is taken up."""
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """Host headers that are answered (DNS rebinding); "*" answers all."""

@@ -83,9 +83,11 @@ class Authenticator:
             return Identity(f"local@{address}", roles, settings.local_quota_ms_per_s or None)
         return Identity(f"anonymous@{address}", self._stranger, settings.stranger_quota_ms_per_s)
 
-    def holder(self, certificate: "x509.Certificate") -> Identity:
-        """Whose client certificate this is."""
-        return self._bounded(self._clients.identify(certificate))
+    def holder(
+        self, certificate: "x509.Certificate", is_withdrawn: Callable[[], bool] | None = None
+    ) -> Identity:
+        """Whose client certificate this is, until `is_withdrawn` says that it was taken back."""
+        return self._bounded(self._clients.identify(certificate, is_withdrawn))
 
     async def bearer(self, credentials: str, address: str) -> Identity:
         """Who shows these: an API key or a token. LoginRefused."""

@@ -14,7 +14,7 @@ role.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +54,9 @@ class Clients:
         """Every entry, with its roles."""
         return [f"certificate:{name}: {', '.join(entry['roles'])}" for name, entry in self._entries.items()]
 
-    def identify(self, certificate: "x509.Certificate") -> Identity:
+    def identify(
+        self, certificate: "x509.Certificate", is_withdrawn: Callable[[], bool] | None = None
+    ) -> Identity:
         """Whose certificate this is; somebody without a role when it is not listed."""
         from cryptography.hazmat.primitives import hashes
 
@@ -67,10 +69,12 @@ class Clients:
                 known = self._identities.get(f"{name} {fingerprint}")
                 if known is None:
                     roles = roles_of(entry["roles"])
-                    known = Identity(f"certificate:{name}", roles, quota, Standing(ends_at))
+                    standing = Standing(ends_at, is_withdrawn=is_withdrawn)
+                    known = Identity(f"certificate:{name}", roles, quota, standing)
                     self._identities[f"{name} {fingerprint}"] = known
                 return known
-        return Identity(f"certificate:{subject[:128]}", roles_of(()), standing=Standing(ends_at))
+        standing = Standing(ends_at, is_withdrawn=is_withdrawn)
+        return Identity(f"certificate:{subject[:128]}", roles_of(()), standing=standing)
 
 
 def _read(path: Path) -> dict[str, Mapping[str, Any]]:

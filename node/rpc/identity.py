@@ -8,7 +8,7 @@ auditor     reader, and looks into the chain's past without bounds on traces and
 admin       everything; what changes the node is done on the admin listener only
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -55,11 +55,13 @@ class Standing:
     ends_at: float | None = None
     """Unix time; None for what does not end by itself."""
     revoked: bool = False
+    is_withdrawn: Callable[[], bool] | None = None
+    """Whether somebody else took it back: an authority its certificate."""
 
     @property
     def may_end(self) -> bool:
         """Whether there is anything to look at."""
-        return self.revoked or self.ends_at is not None
+        return self.revoked or self.ends_at is not None or self.is_withdrawn is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,10 @@ class Identity:
 
     def ended(self, now: float) -> str | None:
         """Why this is nobody any more; None while it is somebody."""
-        if self.standing.revoked:
+        standing = self.standing
+        if standing.revoked or (standing.is_withdrawn is not None and standing.is_withdrawn()):
             return "these credentials were revoked"
-        if self.standing.ends_at is not None and now >= self.standing.ends_at:
+        if standing.ends_at is not None and now >= standing.ends_at:
             return "the token has expired; log in again with a new one"
         return None
 

@@ -3,7 +3,7 @@
 1.3 where the client can, 1.2 otherwise, and there only ciphers with forward secrecy. Files are looked at
 every few seconds and on SIGHUP; new connections get what lies there, and files that do not fit leave the old
 ones in place, with the reason in log and health. A client's certificate, when one is asked for, must come
-from `rpc.client_ca`; who its subject is, and may do what, `auth` decides.
+from `rpc.client_ca` and not stand in `rpc.client_crl`; who its subject is, and may do what, `auth` decides.
 """
 
 import logging
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
+from node.config.revocation import NOTHING, apply_revocations
 from node.config.settings import RpcSettings
 from node.primitives.errors import ConfigError
 
@@ -41,6 +42,7 @@ class RpcTls:
         self._stamps = self._look()
         self._failure: str | None = None
         self._warn_at = 0.0
+        self._revocations = NOTHING
         self._context, self.expires_at = self._load()
         """`expires_at`: Unix time at which our certificate ends."""
         self._warn()
@@ -85,7 +87,12 @@ class RpcTls:
             return self._failure
         if self.expires_at <= self._unix_time():
             return f"the RPC's certificate expired on {_date(self.expires_at)}; replace {self._files[0]}"
-        return None
+        overdue = self._revocations.problem(self._unix_time())
+        return None if overdue is None else f"{overdue}: replace {self._settings.client_crl}"
+
+    def is_withdrawn(self, certificate: "x509.Certificate") -> bool:
+        """Whether its authority has taken back a client's certificate since the handshake."""
+        return self._revocations.has(certificate)
 
     @property
     def _files(self) -> tuple[Path, ...]:
@@ -93,8 +100,8 @@ class RpcTls:
         assert settings.tls_certificate is not None
         assert settings.tls_key is not None
         wanted = settings.client_certificates != "none"
-        ca = (settings.client_ca,) if wanted and settings.client_ca is not None else ()
-        return settings.tls_certificate, settings.tls_key, *ca
+        asked = (settings.client_ca, settings.client_crl) if wanted else ()
+        return settings.tls_certificate, settings.tls_key, *(path for path in asked if path is not None)
 
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         """What tells one state of the files from another."""
@@ -111,7 +118,7 @@ class RpcTls:
     def _load(self) -> tuple[ssl.SSLContext, float]:
         from cryptography import x509
 
-        certificate, key, *ca = self._files
+        certificate, key, *asked = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -119,13 +126,14 @@ class RpcTls:
         context.set_alpn_protocols(["http/1.1"])
         try:
             context.load_cert_chain(certificate, key)
-            if ca:
+            if asked:
                 required = self._settings.client_certificates == "required"
                 context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-                context.load_verify_locations(ca[0])
+                context.load_verify_locations(asked[0])
             leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ConfigError([f"the RPC's TLS files do not fit ({certificate}, {key}): {error}"]) from error
+        self._revocations = apply_revocations(context, asked[1], asked[0]) if len(asked) > 1 else NOTHING
         return context, leaf.not_valid_after_utc.timestamp()
 
     def _warn(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import httptools
 import trio
+from cryptography import x509
 
 from node.signing.remote import HOLDER_HEADER
 from node.signing.service import Answer, Client
@@ -43,7 +44,7 @@ async def _serve_connection(serving: Serving, places: trio.CapacityLimiter, plai
         stream = trio.SSLStream(plain, serving.context, server_side=True, https_compatible=True)
         with trio.fail_after(HANDSHAKE_TIMEOUT_S):
             await stream.do_handshake()
-        certificate = hashlib.sha256(stream.getpeercert(binary_form=True)).digest()
+        certificate = stream.getpeercert(binary_form=True)
         if _client_of(serving, certificate) is not None:
             await _talk(serving, certificate, stream)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
@@ -75,7 +76,7 @@ async def _talk(serving: Serving, certificate: bytes, stream: trio.SSLStream[tri
         if reading.complete:
             target = reading.target.decode(errors="replace")
             method = parser.get_method().decode()
-            # Asked each time: who was taken off the list has no more to say on a connection that is open.
+            # Asked each time: who was taken off the list, or back by the CA, has no more to say on a connection that is open.
             client = _client_of(serving, certificate)
             if client is None:
                 return
@@ -91,9 +92,12 @@ async def _talk(serving: Serving, certificate: bytes, stream: trio.SSLStream[tri
 
 def _client_of(serving: Serving, certificate: bytes) -> str | None:
     """Whose certificate this is; nobody's is noted."""
-    client = serving.client_of(certificate)
+    client = serving.client_of(hashlib.sha256(certificate).digest())
     if client is None:
         audit.warning("a client whose certificate is not on the list was turned away")
+    elif serving.revocations.has(x509.load_der_x509_certificate(certificate)):
+        audit.warning("the certificate of %s was taken back: turned away", client)
+        return None
     return client
 
 

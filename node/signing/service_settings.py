@@ -6,6 +6,7 @@ data_dir = "signer-data"              # the guard
 tls_certificate = "signer.pem"
 tls_key = "signer.key"
 tls_ca = "ca.pem"
+tls_crl = "ca.crl"                    # optional: clients' certificates that the CA has taken back
 lease_s = 30                          # one node at a time has a key, and so long after it was last heard of
 
 [clients]                             # name -> SHA-256 of the certificate (openssl x509 -fingerprint -sha256)
@@ -65,6 +66,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tls_certificate: str
     tls_key: str
     tls_ca: str
+    tls_crl: str | None = None
     lease_s: float = 30.0
     clients: dict[str, str | list[str]]
     keys: list[_Key]
@@ -99,6 +101,8 @@ class ServiceSettings:
     keys: tuple[KeySettings, ...]
     lease_s: float = 30.0
     """See `lease`; 0 switches leases off, and leaves two nodes that share a key to the guard alone."""
+    tls_crl: Path | None = None
+    """Certificates that the CA has taken back; a replaced file is taken up."""
 
 
 def load_service_settings(path: Path) -> ServiceSettings:
@@ -123,6 +127,7 @@ def load_service_settings(path: Path) -> ServiceSettings:
         {_fingerprint(text): name for name, text in _certificates(parsed)},
         tuple(_key(key, folder) for key in parsed.keys),
         parsed.lease_s,
+        None if parsed.tls_crl is None else folder / parsed.tls_crl,
     )
 
 

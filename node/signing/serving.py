@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from node.config.revocation import NOTHING, Revocations, apply_revocations
 from node.config.settings import SigningSettings
 from node.primitives.errors import ConfigError
 from node.primitives.ids import hex_of
@@ -40,7 +41,7 @@ class Serving:
         self._kv = kv
         self._opened: dict[tuple[SigningSettings, int], _Opened] = {}
         self.settings = settings
-        self.context, self.service = self._made(settings)
+        self.context, self.revocations, self.service = self._made(settings)
 
     def take_up(self, settings: ServiceSettings) -> None:
         """Serve by these settings from now on; ConfigError or KeyStoreError: those before stay in force."""
@@ -50,7 +51,7 @@ class Serving:
             self.settings.data_dir,
         ):
             raise ConfigError(["host, port and data_dir change at a restart only"])
-        self.context, self.service = self._made(settings)
+        self.context, self.revocations, self.service = self._made(settings)
         self.settings = settings
 
     def client_of(self, fingerprint: bytes) -> str | None:
@@ -60,7 +61,8 @@ class Serving:
     def stamps(self, config: Path) -> tuple[tuple[int, int, int], ...]:
         """What tells one state of the settings file and the TLS files from another."""
         settings, found = self.settings, []
-        for path in (config, settings.tls_certificate, settings.tls_key, settings.tls_ca):
+        crl = () if settings.tls_crl is None else (settings.tls_crl,)
+        for path in (config, settings.tls_certificate, settings.tls_key, settings.tls_ca, *crl):
             try:
                 status = path.stat()
             except OSError:
@@ -73,8 +75,8 @@ class Serving:
         """Let every key go."""
         self._let_go(list(self._opened))
 
-    def _made(self, settings: ServiceSettings) -> tuple[ssl.SSLContext, SigningService]:
-        context = tls_of(settings)
+    def _made(self, settings: ServiceSettings) -> tuple[ssl.SSLContext, Revocations, SigningService]:
+        context, revocations = tls_of(settings)
         before = set(self._opened)
         policies = [policy for policy in settings.keys if not policy.disabled]
         try:
@@ -85,7 +87,7 @@ class Serving:
             raise
         wanted = {(policy.signing, policy.chain_id) for policy in policies}
         self._let_go([place for place in self._opened if place not in wanted])
-        return context, SigningService(held)
+        return context, revocations, SigningService(held)
 
     def _held(self, policy: KeySettings, lease_s: float) -> HeldKey:
         place = (policy.signing, policy.chain_id)
@@ -110,9 +112,9 @@ class Serving:
             self._opened.pop(place).holding.close()
 
 
-def tls_of(settings: ServiceSettings) -> ssl.SSLContext:
-    """Mutual TLS 1.3 with the files of the settings; ConfigError when they do not fit, or others can read
-    the key."""
+def tls_of(settings: ServiceSettings) -> tuple[ssl.SSLContext, Revocations]:
+    """Mutual TLS 1.3 with the files of the settings, and whom the CA has taken back; ConfigError when they do
+    not fit, or others can read the key."""
     read_secret_file(settings.tls_key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -122,7 +124,9 @@ def tls_of(settings: ServiceSettings) -> ssl.SSLContext:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except OSError as error:
         raise ConfigError([f"the TLS files of the signer do not fit: {error}"]) from error
-    return context
+    if settings.tls_crl is None:
+        return context, NOTHING
+    return context, apply_revocations(context, settings.tls_crl, settings.tls_ca)
 
 
 def _refuse_twice(held: list[HeldKey]) -> None:

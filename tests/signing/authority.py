@@ -44,6 +44,26 @@ class Authority:
             hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest(),
         )
 
+    def revoke(self, *members: Member, hours: int = 1) -> Path:
+        """A new revocation list of exactly these, to be replaced after so long."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
+            .last_update(now - datetime.timedelta(hours=2))
+            .next_update(now + datetime.timedelta(hours=hours))
+        )
+        for member in members:
+            certificate = x509.load_pem_x509_certificate(member.certificate.read_bytes())
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(certificate.serial_number)
+                .revocation_date(now)
+                .build()
+            )
+        signed = builder.sign(self.key, hashes.SHA256())
+        return self._write(f"{self.name}.crl", signed.public_bytes(serialization.Encoding.PEM))
+
     def _certificate(
         self, name: str, key: ec.EllipticCurvePublicKey, *, is_ca: bool, hours: int
     ) -> x509.Certificate:

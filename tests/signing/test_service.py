@@ -219,6 +219,35 @@ async def test_strangers_and_certificates_that_ran_out_are_turned_away(world: Wo
         await ask(world.remote(world.alice), request(1))
 
 
+async def test_a_certificate_that_was_taken_back_signs_no_more_on_open_connections_either(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    crl = world.authority.revoke()
+    told = world.config.read_text().replace("[clients]", f'tls_crl = "{crl.name}"\n[clients]')
+    world.config.write_text(told)
+    settings = load_service_settings(world.config)
+    async with running(world) as serving:
+        alice = world.remote(world.alice)
+        await ask(alice, request(1))
+        before = serving.stamps(world.config)
+        world.authority.revoke(world.alice)
+        assert serving.stamps(world.config) != before, "it is looked at like the other files"
+        serving.take_up(settings)
+        with pytest.raises(SigningError):
+            await ask(alice, request(2))
+        with pytest.raises(SigningError):
+            await ask(world.remote(world.alice), request(2))
+        assert "the certificate of alice was taken back" in caplog.text
+        crl.write_text("nothing")
+        with pytest.raises(ConfigError, match="no revocation list"):
+            serving.take_up(settings)
+        with pytest.raises(SigningError):
+            await ask(world.remote(world.alice), request(2))
+        world.authority.revoke(world.bob)
+        serving.take_up(settings)
+        await ask(world.remote(world.alice), request(2))
+
+
 async def test_the_signers_certificate_that_ran_out_is_named(world: World) -> None:
     world.authority.member("signer", hours=-1)
     async with running(world):
