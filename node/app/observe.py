@@ -46,10 +46,11 @@ async def observe(
     driver: Driver | None,
     lease: LeaseWatch | None,
     more: Sequence[Check] = (),
+    notices: Sequence[Check] = (),
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Publish the numbers that the parts keep themselves, and whether we are well, `more` counted in."""
+    """Publish the numbers that the parts keep themselves, and how we are, by `more` and `notices`, too."""
     reader, metrics, settings = node.chain.reader, node.metrics, node.settings.observability
     metrics.read_at_scrape("head_number", "Number of the head.", lambda: reader.head.number)
     metrics.read_at_scrape("head_timestamp", "Unix time of the head.", lambda: reader.head.timestamp)
@@ -74,14 +75,15 @@ async def observe(
     if node.replica is not None:
         ready.append(index_check(node.replica, reader))
     ready += [*observe_keys(node, driver, lease), *more]
-    notices = [] if node.archive is None else [observe_archive(node.archive, metrics)]
-    notices += [] if node.replica is None else [index_notice(node.replica)]
+    told = list(notices)
+    told += [] if node.archive is None else [observe_archive(node.archive, metrics)]
+    told += [] if node.replica is None else [index_notice(node.replica)]
     assert settings.metrics_port is not None
     await serve_observability(
         settings.metrics_host,
         settings.metrics_port,
         metrics,
-        Health(ready=ready, notices=notices),
+        Health(ready=ready, notices=told),
         task_status=task_status,  # type: ignore[arg-type]
     )
 

@@ -12,10 +12,11 @@ from consensus.clique.rules import CliqueRules
 from node.app.archive import open_archive
 from node.app.auditing import open_audit
 from node.app.keys import refuse_exposed_secrets, refuse_lost_guard
+from node.app.recording import recorded_refusals
 from node.app.replica import Replica, open_replica
 from node.archive.writer import ArchiveWriter
 from node.audit.log import AuditLog
-from node.audit.trail import NoTrail
+from node.audit.trail import AuditTrail, NoTrail
 from node.chain.genesis_json import load_genesis
 from node.chain.opening import Chain, open_chain
 from node.chain.reader import ChainReader
@@ -88,7 +89,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     )
     closing.push_async_callback(_undisturbed, chain.importer.close)
     members = await _members(settings)
-    pool, journal = _open_pool(settings, chain, members, closing)
+    pool, journal = _open_pool(settings, chain, members, audit, closing)
     pools.append(pool)
     return Node(
         settings=settings,
@@ -108,7 +109,11 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
 
 
 def _open_pool(
-    settings: Settings, chain: Chain, members: AllowListFile | None, closing: AsyncExitStack
+    settings: Settings,
+    chain: Chain,
+    members: AllowListFile | None,
+    audit: AuditTrail,
+    closing: AsyncExitStack,
 ) -> tuple[TransactionPool, Journal]:
     """The pool at the head, with what its journal held."""
     journal = Journal(data_dir.journal_path(settings.data_dir))
@@ -121,7 +126,7 @@ def _open_pool(
         head,
         reader.state_at(head.hash),
         journal=journal,
-        permit=permits.refusal,
+        permit=recorded_refusals(permits, audit),
         organisation=permits.organisation,
     )
     restored = pool.restore(journal.open())

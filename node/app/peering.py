@@ -15,7 +15,7 @@ from node.app.permits import Permits
 from node.audit.records import Kind
 from node.chain.genesis import rules_digest
 from node.chain.reader import ChainReader
-from node.permissioning.peer_sets import PeerSetBook, Stranger
+from node.permissioning.peer_sets import Finding, PeerSetBook, Stranger
 from node.primitives.crypto import PrivateKey
 from node.primitives.ids import Address
 from node.signing.signer import Signer, SigningError, SigningRequest
@@ -44,6 +44,9 @@ PING_S: Final = 10.0
 SETS_PER_S: Final = 20.0
 SETS_BURST: Final = 2_000.0
 """What one peer may send: each costs us a recovery of a key."""
+REPORTS_PER_S: Final = 0.1
+REPORTS_BURST: Final = 64.0
+"""What is logged of one member's words."""
 LARGE_BYTES: Final = 4_096
 """Peer sets that are longer are proved in a worker thread."""
 
@@ -57,7 +60,7 @@ class Peering:
     def __init__(
         self, node: Node, key: PrivateKey, permits: Permits, unix_time: Callable[[], float] = time.time
     ) -> None:
-        self.book = PeerSetBook(key.public_key, permits.rules.is_member)
+        self.book = PeerSetBook(key.public_key, permits.rules.is_member, permits.rules.may_meet)
         self.clocks = ClockBook()
         self._node = node
         self._key = key
@@ -69,6 +72,8 @@ class Peering:
         self._peers: dict[bytes, Peer] = {}
         self._said: tuple[int, frozenset[bytes]] = (-ATTEST_BLOCKS, frozenset())
         self._strangers: tuple[Stranger, ...] = ()
+        self._findings: tuple[Finding, ...] = ()
+        self._reports: dict[bytes, TokenBucket] = {}
         self._warned = False
         self._verifying = trio.CapacityLimiter(1)
         metrics = node.metrics
@@ -80,6 +85,10 @@ class Peering:
             lambda: len(self.book.silent()),
         )  # fmt: skip
         metrics.read_at_scrape(
+            "peer_set_findings", "Connections that members deny each other, or that their tiers forbid.",
+            lambda: len(self._findings),
+        )  # fmt: skip
+        metrics.read_at_scrape(
             "clock_drift_seconds", "How far our clock is ahead of our peers'.",
             lambda: (self.clocks.drift_ms or 0) / 1000,
         )  # fmt: skip
@@ -87,6 +96,10 @@ class Peering:
     def strangers(self) -> tuple[Stranger, ...]:
         """Who is connected anywhere without being a member, as of the head."""
         return self._strangers
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Where members' words contradict each other or the rules, as of the head."""
+        return self._findings
 
     @property
     def problem(self) -> str | None:
@@ -159,7 +172,9 @@ class Peering:
             self._tell_all(PeerSets(news), but=source)
             found = self.book.strangers(news)
             self._report(found)
-            self._strangers = (*self._strangers, *found)
+            said = {each.node for each in news}
+            others = (each for each in self._strangers if each.host not in said)
+            self._strangers = (*others, *found)
 
     def _take_time(self, peer: Peer, asked_ms: int, theirs_ms: int) -> None:
         self.clocks.note(peer.id, asked_ms, theirs_ms, self._now_ms())
@@ -171,6 +186,8 @@ class Peering:
         if self.clocks.is_refused(peer.id):
             words = f"its clock is {in_words(self.clocks.ahead_ms(peer.id) or 0)} of ours and the others'"
             log.warning("a peer is sent away: %s", words, extra={"peer": str(peer.info())})
+            facts: dict[str, str | bool] = {"rule": "clock", "reason": words, "inbound": peer.info().inbound}
+            self._node.audit.note(Kind.PEER_REFUSED, f"peer:{peer.id[:16].hex()}@{peer.info().remote}", facts)
             peer.disconnect(DisconnectReason.USELESS_PEER, words)
 
     # --- all peers
@@ -187,6 +204,7 @@ class Peering:
         found = self.book.strangers()
         self._report(found)
         self._strangers = found
+        self._compare()
         said_at, said = self._said
         connected = frozenset(self._permits.connected())
         if connected == said and head < said_at + ATTEST_BLOCKS:
@@ -194,6 +212,8 @@ class Peering:
         ours = sign_peer_set(self._key, self._chain, head, self._now_ms(), sorted(connected))
         self._said = head, connected
         self.book.forget(head)
+        spoken = {each.node for each in self.book.newest()}
+        self._reports = {host: bucket for host, bucket in self._reports.items() if host in spoken}
         if self.book.take(ours, head):
             self._tell_all(PeerSets((ours,)))
 
@@ -201,7 +221,7 @@ class Peering:
         """Say of each once that it is there."""
         told = {(each.id, each.host) for each in self._strangers}
         for each in found:
-            if (each.id, each.host) in told:
+            if (each.id, each.host) in told or not self._may_report(each.host):
                 continue
             facts: dict[str, str | int] = {
                 "stranger": each.id.hex(),
@@ -210,6 +230,26 @@ class Peering:
             }
             log.error("a stranger is connected to a member that does not enforce the rules", extra=facts)
             self._node.audit.note(Kind.PERMISSION_REFUSED, f"peer:{each.host[:16].hex()}", facts)
+
+    def _compare(self) -> None:
+        """Hold members' words against each other and the rules; say of each finding once that it is there."""
+        told, self._findings = self._findings, self.book.findings()
+        for each in self._findings:
+            if each in told or not self._may_report(each.says):
+                continue
+            facts: dict[str, str | int] = {
+                "fault": each.fault.value,
+                "says": each.says.hex(),
+                "of": each.of.hex(),
+            }
+            log.error("members' peer sets do not fit: one of the two does not enforce, or lies", extra=facts)
+            self._node.audit.note(Kind.PERMISSION_REFUSED, f"peer:{each.says[:16].hex()}", facts)
+
+    def _may_report(self, host: bytes) -> bool:
+        """Whoever signs new inventions all the time does not fill our log; the metrics count them."""
+        now = trio.current_time()
+        bucket = self._reports.setdefault(host, TokenBucket(REPORTS_PER_S, REPORTS_BURST, now))
+        return bucket.take(1, now) == 0
 
     def _tell_all(self, message: Message, but: Peer | None = None) -> None:
         encoded = encode(message)

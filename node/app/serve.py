@@ -15,6 +15,7 @@ from node.app.observe import count_blocks, observe
 from node.app.parts import Node
 from node.app.peering import Peering, TimelySigner
 from node.app.permits import Permits
+from node.app.recording import record_validators
 from node.app.replica import run_replica, with_index
 from node.app.rpc_service import RpcService
 from node.backends.chain import node_backend
@@ -51,6 +52,7 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
         nursery.start_soon(count_blocks, reader, metrics)
+        nursery.start_soon(record_validators, reader, node.audit)
         if node.auditor is not None:
             await nursery.start(node.auditor.run)
         interval_s = settings.pool.journal_interval_s
@@ -71,7 +73,8 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             checks += rpc.checks
             checks += await start_anchoring(node, rpc.api.dispatcher, nursery)
         if settings.observability.metrics_port is not None:
-            await nursery.start(observe, node, network, driver, lease, checks)
+            notices: list[Check] = [lambda: peering.clocks.warning]
+            await nursery.start(observe, node, network, driver, lease, checks, notices)
         if lease is not None:
             nursery.start_soon(lease.run)
         if driver is not None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import trio
 
 from node.permissioning.allowlist import AllowList, AllowListFile
-from node.permissioning.peer_sets import PeerSetBook
+from node.permissioning.peer_sets import Finding, PeerSetBook
 from node.permissioning.policy import Decision, Meeting, Sending
 from node.permissioning.sending import PoolPermits
 from node.primitives.errors import RequestError
@@ -32,6 +32,10 @@ class Peering(Protocol):
     @property
     def book(self) -> PeerSetBook:
         """Whom they are connected to."""
+        ...
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Where their words do not fit, as of the head."""
         ...
 
     @property
@@ -69,12 +73,13 @@ class NodePermissioning:
     def peer_sets(self) -> PeerSetReport:
         """See the port."""
         if self._peering is None:
-            return PeerSetReport(sets=(), strangers=(), silent=(), drift_ms=None)
+            return PeerSetReport(sets=(), strangers=(), silent=(), findings=(), drift_ms=None)
         book = self._peering.book
         return PeerSetReport(
             sets=book.newest(),
             strangers=book.strangers(),
             silent=book.silent(),
+            findings=self._peering.findings(),
             drift_ms=self._peering.clocks.drift_ms,
         )
 

@@ -74,6 +74,14 @@ class NodeRules:
         by_chain = None if self._chain is None else self._chain.decide(Meeting(id=identity))
         return by_chain is None or by_chain.allowed or identity in self._static()
 
+    def may_meet(self, one: bytes, other: bytes) -> bool:
+        """Whether two members may be connected, whoever dials; where no file knows tiers, any two."""
+        file = None if self._file is None else self._file.current
+        if file is None:
+            return True
+        ways = (Meeting(id=other), Meeting(id=other, inbound=True))
+        return any(file.meet(one, way).allowed for way in ways)
+
     def _by_file(self, meeting: Meeting) -> Decision | None:
         if self._file is None:
             if self._seals and self._chain is not None and meeting.id in self._static():

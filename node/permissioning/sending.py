@@ -7,12 +7,11 @@ from typing import Protocol
 
 from node.permissioning.accounts import ChainAccountRules
 from node.permissioning.allowlist import AllowListFile
-from node.permissioning.policy import Decision, Sending, sending_of
+from node.permissioning.policy import Decision, Sending
 from node.primitives.block import Header
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, Hash32
 from node.primitives.state import StateView
-from node.primitives.transaction import Transaction
 
 
 class Reader(Protocol):
@@ -48,11 +47,6 @@ class PoolPermits:
     def __init__(self, chain: Chain, file: AllowListFile | None) -> None:
         self._chain = chain
         self._file = file
-
-    def refusal(self, tx: Transaction) -> str | None:
-        """Why the pool does not take it; None when it does."""
-        decision = self.decide(sending_of(tx))
-        return None if decision.allowed else str(decision)
 
     def decide(self, sending: Sending) -> Decision:
         """By the file, then by the chain; the first refusal is the answer."""

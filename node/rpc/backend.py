@@ -17,7 +17,7 @@ import trio
 from node.chain.events import HeadChanged
 from node.execution.executor import AccountOverride, Call, CallResult, Interrupted
 from node.permissioning.allowlist import AllowList
-from node.permissioning.peer_sets import Signed, Stranger
+from node.permissioning.peer_sets import Finding, Signed, Stranger
 from node.permissioning.policy import Decision, Sending
 from node.primitives.block import Block, Header
 from node.primitives.chain_spec import ChainSpec
@@ -340,6 +340,8 @@ class PeerSetReport:
     """Who is connected anywhere without being a member."""
     silent: Sequence[bytes]
     """Members that others are connected to and that say nothing."""
+    findings: Sequence[Finding]
+    """Connections that cannot be as a member says, or should not be."""
     drift_ms: int | None
     """How far our clock is ahead of our peers'."""
 

@@ -12,6 +12,8 @@ from typing import Final
 SAMPLES: Final = 8
 ROUND_TRIP_MS_MAX: Final = 4_000
 """A slower exchange tells nothing."""
+STEP_MS_LEAST: Final = 100
+"""What clocks may drift apart while the samples are taken."""
 WARN_MS: Final = 1_000
 LIMIT_MS: Final = 5_000
 """What importers put up with: a block that is further ahead is refused by everybody."""
@@ -24,6 +26,12 @@ class _Peer:
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     """(round trip, how far its clock is ahead of ours)."""
 
+    def take(self, round_trip: int, ahead: int) -> None:
+        """One more. Each is right to within half its round trip: if two cannot both be, a clock was set."""
+        if any(abs(ahead - other) > (round_trip + trip) // 2 + STEP_MS_LEAST for trip, other in self.samples):
+            self.samples.clear()
+        self.samples.append((round_trip, ahead))
+
     @property
     def ahead_ms(self) -> int:
         return min(self.samples)[1]
@@ -34,13 +42,17 @@ class ClockBook:
 
     def __init__(self) -> None:
         self._peers: dict[bytes, _Peer] = {}
+        self._is_wrong = False
+        """What enough peers have said of our clock stays said until those that are there say otherwise: they
+        send us away for it, and nobody who is gone takes his word back."""
 
     def note(self, peer: bytes, asked_ms: int, theirs_ms: int, answered_ms: int) -> None:
         """One exchange: our clock when we asked, theirs between, ours when the answer came."""
         round_trip = answered_ms - asked_ms
         if 0 <= round_trip <= ROUND_TRIP_MS_MAX:
             ahead = theirs_ms - (asked_ms + answered_ms) // 2
-            self._peers.setdefault(peer, _Peer()).samples.append((round_trip, ahead))
+            self._peers.setdefault(peer, _Peer()).take(round_trip, ahead)
+            self._judge()
 
     def forget(self, peer: bytes) -> None:
         """It is gone."""
@@ -61,10 +73,28 @@ class ClockBook:
     @property
     def problem(self) -> str | None:
         """Why nothing should be sealed by this clock; None when it is good enough, or nobody can tell."""
-        drift = self.drift_ms
-        if drift is None or len(self._peers) < WITNESSES_MIN or abs(drift) <= LIMIT_MS:
+        if not self._is_wrong:
             return None
+        drift = self.drift_ms
+        if drift is None:
+            return "our clock was wrong by our peers', who are gone: set it (NTP), and it ends with the next"
         return f"our clock is {in_words(drift)} by {len(self._peers)} peers: set it (NTP) and it ends"
+
+    @property
+    def warning(self) -> str | None:
+        """What the operator should mend before it is a problem."""
+        drift = self.drift_ms
+        if drift is None or self._is_wrong or abs(drift) <= WARN_MS:
+            return None
+        limit = f"beyond {LIMIT_MS / 1000:g} s it seals nothing"
+        return f"our clock is {in_words(drift)} by {len(self._peers)} peers; {limit}"
+
+    def _judge(self) -> None:
+        drift = self.drift_ms or 0
+        if abs(drift) <= LIMIT_MS:
+            self._is_wrong = False
+        elif len(self._peers) >= WITNESSES_MIN:
+            self._is_wrong = True
 
     def is_refused(self, peer: bytes) -> bool:
         """Whether a peer's clock is beyond the limit by ours and by the other peers'."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from node.audit.files import Head, audit_files
 from node.audit.log import AuditLog
-from node.audit.records import Kind, decode_record
+from node.audit.records import Kind, Record, decode_record
 from node.audit.verify import Report, verify_folder
 
 LARGE = 1 << 30
@@ -29,6 +29,11 @@ def findings(folder: Path, known: Head | None = None) -> str:
     return "; ".join(each.text for each in report.findings)
 
 
+def records(folder: Path) -> list[Record]:
+    """All whole records; whoever writes the log may be at it."""
+    return [decode_record(line[:-1]) for line in lines(folder) if line.endswith(b"\n")]
+
+
 def kinds(folder: Path) -> list[str]:
     """What each record is of."""
-    return [decode_record(line[:-1]).kind for line in lines(folder)]
+    return [each.kind for each in records(folder)]

@@ -11,9 +11,12 @@ import trio
 from devnet.client import RpcClient
 from devnet.generate import MEMBERS_FILE, encode_toml, settings_of
 from devnet.layout import Layout, NodeFiles
+from node.audit.records import Kind
+from node.config.data_dir import audit_path
 from node.permissioning.allowlist import encode_allowlist, read_allowlist, without_members
 from p2p.enode import parse_enode
 from p2p.errors import PeerError
+from tests.audit.logs import records
 from tests.defence.attacker import attacker_key, meet, status_of
 from tests.faults.live import ask, end_all, log_of, make_network, start
 
@@ -87,6 +90,11 @@ def test_a_stranger_at_one_member_is_named_by_all_others(layout: Layout) -> None
     took = trio.run(visit)
     print(f"\nthe stranger at gamma was named by alpha and beta after {took:.1f} s")
     assert "stranger is connected to a member" in log_of(alpha, 1_000)
+    refusal = next(
+        each for each in records(audit_path(alpha.data_dir)) if each.kind == Kind.PEER_REFUSED.label
+    )
+    assert refusal.actor.startswith(f"peer:{stranger.public_key[:16].hex()}@")
+    assert refusal.facts["rule"] == "file"
     why = admin(alpha, "perm_explain", stranger.public_key.hex())
     assert (why["accept"]["allowed"], why["accept"]["rule"]) == (False, "file")
     # It leaves, and gamma's next set says so.

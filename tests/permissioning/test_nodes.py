@@ -197,6 +197,8 @@ def test_both_must_agree_and_the_operator_has_the_last_word(world: World, tmp_pa
     assert rules.decide(Meeting(id=FRIEND)).rule == "blocked"
     assert rules.is_member(FRIEND)
     assert not rules.is_member(STRANGER)
+    assert rules.may_meet(FRIEND, OTHER)
+    assert world.rules().may_meet(FRIEND, STRANGER), "no file knows tiers"
 
 
 def test_without_a_readable_file_the_named_peers_stay_and_nobody_else_comes(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from node.permissioning import peer_sets
-from node.permissioning.peer_sets import PeerSetBook, Stranger
+from node.permissioning.peer_sets import GRACE_BLOCKS, Fault, Finding, PeerSetBook, Stranger
 
 US, A, B, C, STRANGER = (bytes([n]) * 64 for n in range(1, 6))
 MEMBERS = {US, A, B, C}
@@ -64,3 +64,45 @@ def test_a_member_that_is_none_any_more_becomes_a_stranger() -> None:
     ours.take(Said(A, 10, (US, B)), 10)
     members.discard(B)
     assert ours.strangers() == (Stranger(B, A, 10),)
+
+
+def say(ours: PeerSetBook, head: int, **sets: tuple[bytes, ...]) -> tuple[Finding, ...]:
+    """Everybody's set at one head, and what follows from them."""
+    for name, peers in sets.items():
+        assert ours.take(Said({"us": US, "a": A, "b": B, "c": C}[name], head, peers), head)
+    return ours.findings()
+
+
+def test_a_connection_that_its_other_end_denies_is_found_when_both_have_gone_on() -> None:
+    ours, late = book(), 10 + GRACE_BLOCKS
+    assert say(ours, 10, us=(A,), a=(US, B), b=(A,)) == ()
+    assert say(ours, 11, b=()) == ()
+    assert say(ours, late, a=(US, B), b=()) == (), "one that signs seldom has not gone on yet"
+    assert say(ours, late + 1, a=(US, B), b=()) == (Finding(Fault.DENIED, A, B),)
+    assert say(ours, late + 2, b=(A,)) == ()
+    assert say(ours, late + 3, b=()) == (), "it begins anew"
+
+
+def test_who_is_silent_or_says_too_much_to_say_all_denies_nothing() -> None:
+    full = tuple(number.to_bytes(64, "big") for number in range(peer_sets.FULL))
+    ours = book()
+    for head in range(10, 10 + 3 * GRACE_BLOCKS, GRACE_BLOCKS // 3):
+        assert say(ours, head, us=(A, B), a=(US, C), b=full) == ()
+    assert ours.silent() == (C,)
+
+
+def test_members_whom_the_rules_keep_apart_are_found_by_either_ones_word() -> None:
+    ours = PeerSetBook(US, MEMBERS.__contains__, lambda one, other: {one, other} != {A, B})
+    assert say(ours, 10, us=(A,), a=(US, B)) == ()
+    assert say(ours, 10 + GRACE_BLOCKS, us=(A,), a=(US, B)) == (Finding(Fault.FORBIDDEN, A, B),)
+
+
+def test_what_one_member_invents_stays_bounded() -> None:
+    ours = book()
+    inventions = tuple((number + 1_000).to_bytes(64, "big") for number in range(1_000))
+    say(ours, 10, us=(A,), a=inventions)
+    assert len(ours.strangers()) == peer_sets.STRANGERS_NAMED_MAX
+    everybody = {US, A, *inventions}
+    ours = PeerSetBook(US, everybody.__contains__, lambda one, other: False)
+    say(ours, 10, us=(A,), a=inventions)
+    assert len(say(ours, 10 + GRACE_BLOCKS, us=(A,), a=inventions)) == peer_sets.FINDINGS_MAX

@@ -22,6 +22,8 @@ def test_the_quickest_exchange_counts() -> None:
     for _ in range(SAMPLES):
         exchange(book, A, 0, trip_ms=50)
     assert book.ahead_ms(A) == 0, "what is long past is forgotten"
+    exchange(book, A, 9_000, trip_ms=900)
+    assert book.ahead_ms(A) == 9_000, "it cannot be drift: a clock was set"
 
 
 def test_what_is_too_slow_or_from_the_future_tells_nothing() -> None:
@@ -40,8 +42,26 @@ def test_our_error_is_what_most_peers_say() -> None:
     assert book.drift_ms == 7_000
     assert book.problem is not None
     assert "7.0 s ahead" in book.problem
+    few = ClockBook()
+    for peer in (A, B):
+        exchange(few, peer, -7_000)
+    assert few.problem is None, "two witnesses are too few to stop us"
+    assert "7.0 s ahead by 2 peers" in str(few.warning)
+
+
+def test_witnesses_who_send_us_away_have_not_taken_their_word_back() -> None:
+    book = ClockBook()
+    for peer in (A, B, C):
+        exchange(book, peer, -7_000)
+    for peer in (A, B, C):
+        book.forget(peer)
+        assert book.problem is not None
+    exchange(book, A, -7_000)
+    assert book.problem is not None
     book.forget(A)
-    assert book.problem is None, "two witnesses are too few to stop us"
+    exchange(book, A, -20)
+    assert book.problem is None
+    assert book.warning is None
 
 
 @pytest.mark.parametrize("ahead", [LIMIT_MS, -LIMIT_MS])

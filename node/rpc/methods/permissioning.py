@@ -126,6 +126,10 @@ def _peer_sets(backend: PermissioningBackend) -> Json:
             for each in report.strangers
         ],
         "silent": [each.hex() for each in report.silent],
+        "findings": [
+            {"fault": each.fault.value, "node": each.says.hex(), "connectedTo": each.of.hex()}
+            for each in report.findings
+        ],
         "clockDriftMs": report.drift_ms,
     }
 
