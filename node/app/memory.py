@@ -13,6 +13,7 @@ M_MMAP_THRESHOLD: Final = -3
 ARENAS_MAX: Final = 1
 MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 """Larger pieces are given back to the system at once; named, so that glibc does not raise it by itself."""
+LARGE_PIECE_BYTES: Final = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,18 @@ def share_one_arena() -> None:
         library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
     except (AttributeError, OSError):
         log.debug("this C library has no arenas to share")
+
+
+def return_large_pieces() -> None:
+    """Have what a large answer needed leave the process with it. Does nothing without glibc.
+
+    By itself glibc keeps pieces of up to 32 MiB once it has seen them freed: after a few large traces a node
+    is that much larger for good.
+    """
+    try:
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_PIECE_BYTES)
+    except (AttributeError, OSError):
+        log.debug("this C library has no such option")
 
 
 def give_back() -> None:

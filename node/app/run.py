@@ -27,8 +27,10 @@ async def run_node(
 
             await run_light(settings, closing, task_status)
             return
+        from node.app.memory import return_large_pieces
         from node.app.parts import open_node
         from node.app.serve import serve_node
 
+        return_large_pieces()
         node = await open_node(settings, closing)
         await serve_node(node, task_status)

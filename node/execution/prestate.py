@@ -9,11 +9,13 @@ from typing import Final, TypeAlias
 
 from node.execution.executor import AccountOverride, BlockContext, Call, Executor, Interrupted
 from node.execution.overrides import OverriddenView
-from node.execution.tracing import STEP_BYTES, TRACE_BYTES_MAX, Budget
+from node.execution.tracing import TRACE_BYTES_MAX, Budget
 from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView
 from node.primitives.transaction import Transaction
 
+ACCOUNT_BYTES: Final = 120
+"""What an account takes as text, without code and slots."""
 SLOT_BYTES: Final = 140
 """What a slot takes as text."""
 
@@ -189,7 +191,7 @@ def _account_json(
     if nonce:
         fields["nonce"] = nonce
     code = view.code(code_hash) if account is not None else b""
-    budget.spend(STEP_BYTES + 2 * len(code) + SLOT_BYTES * len(slots))
+    budget.spend(ACCOUNT_BYTES + 2 * len(code) + SLOT_BYTES * len(slots))
     if code:
         fields["code"] = hex_of(code)
     if slots:

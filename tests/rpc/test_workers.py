@@ -1,7 +1,10 @@
 """Lanes of worker threads: order, bounds, errors, and work that nobody waits for any more."""
 
+import gc
 import threading
 import time
+import weakref
+from contextlib import suppress
 
 import pytest
 import trio
@@ -86,3 +89,29 @@ async def test_the_loop_goes_on_while_a_thread_works() -> None:
             turns += 1
             await trio.lowlevel.checkpoint()
     assert turns > 3
+
+
+class Large:
+    """Something that would be missed."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_neither_an_answer_nor_what_an_error_left_outlives_the_call(fails: bool) -> None:
+    lane = Lane("test", 1)
+    made: list[weakref.ref[Large]] = []
+
+    def work() -> Large:
+        large = Large()
+        made.append(weakref.ref(large))
+        if fails:
+            raise ValueError("half of it was made")
+        return large
+
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            await lane.run(work)
+        await lane.wait_idle()
+        assert made[0]() is None, "only a collection would have found it"
+    finally:
+        gc.enable()
