@@ -31,10 +31,10 @@ class Authority:
         certificate = self._certificate(name, self.key.public_key(), is_ca=True, hours=1)
         self.path = self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
-    def member(self, name: str, *, hours: int = 1) -> Member:
-        """A certificate that is valid so long; it has run out when `hours` is negative."""
+    def member(self, name: str, *, hours: int = 1, names: tuple[str, ...] = ()) -> Member:
+        """A certificate, for these hosts, too, valid so long; it has run out when `hours` is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._certificate(name, key.public_key(), is_ca=False, hours=hours)
+        certificate = self._certificate(name, key.public_key(), is_ca=False, hours=hours, names=names)
         key_bytes = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -65,10 +65,17 @@ class Authority:
         return self._write(f"{self.name}.crl", signed.public_bytes(serialization.Encoding.PEM))
 
     def _certificate(
-        self, name: str, key: ec.EllipticCurvePublicKey, *, is_ca: bool, hours: int
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        is_ca: bool,
+        hours: int,
+        names: tuple[str, ...] = (),
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+        here = x509.SubjectAlternativeName(hosts)
         return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
