@@ -48,11 +48,8 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     driver = None if node.signer is None else _driver(node, node.signer, sync, peering)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
     checks: list[Check] = [lambda: peering.problem]
-    delay = LoopDelay(metrics.loop_delay_seconds.observe)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(delay.run)
-        nursery.start_soon(count_blocks, reader, metrics)
-        nursery.start_soon(record_validators, reader, node.audit)
+        _start_onlookers(node, nursery)
         if node.auditor is not None:
             await nursery.start(node.auditor.run)
         interval_s = settings.pool.journal_interval_s
@@ -84,6 +81,13 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             extra={"node": settings.name, "role": settings.role, "enode": network.pool.enode_url},
         )
         task_status.started()
+
+
+def _start_onlookers(node: Node, nursery: trio.Nursery) -> None:
+    """What counts and records, and changes nothing."""
+    nursery.start_soon(LoopDelay(node.metrics.loop_delay_seconds.observe).run)
+    nursery.start_soon(count_blocks, node.chain.reader, node.metrics)
+    nursery.start_soon(record_validators, node.chain.reader, node.audit)
 
 
 async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:

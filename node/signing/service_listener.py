@@ -76,8 +76,8 @@ async def _talk(serving: Serving, certificate: bytes, stream: trio.SSLStream[tri
         if reading.complete:
             target = reading.target.decode(errors="replace")
             method = parser.get_method().decode()
-            # Asked each time: whoever was taken off the list, or whose certificate was taken back, has no more
-            # to say on a connection that is open.
+            # Asked each time: who was taken off the list, or whose certificate was taken back, has no more to
+            # say on a connection that is open.
             client = _client_of(serving, certificate)
             if client is None:
                 return
