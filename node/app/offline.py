@@ -5,18 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from consensus.clique.rules import CliqueRules
+from node.app.executor import py_evm
 from node.chain.genesis_json import load_genesis
 from node.chain.opening import Chain, open_chain
-from node.config.data_dir import database_path
 from node.config.settings import Settings
 from node.execution.evm.executor import FastExecutor
-from node.execution.executor import Executor
 from node.execution.on_demand import OnDemandExecutor
 from node.primitives.chain_spec import ChainSpec
-from node.state.commit import root_after
 from node.storage.kv import KeyValue
-from node.storage.leveldb import LevelDB
 from node.storage.migrations import migrate
+from node.storage.opening import open_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +31,11 @@ class OfflineChain:
 def offline_chain(settings: Settings) -> Iterator[OfflineChain]:
     """The database of a stopped node, made if absent. ConfigError; StorageError while a node runs on it."""
     spec = load_genesis(settings.genesis)
-    kv = LevelDB.open(database_path(settings.data_dir), settings.storage)
+    kv, _ = open_database(settings.data_dir, settings.storage)
     try:
         migrate(kv)
-        executor = FastExecutor(OnDemandExecutor("py-evm", _py_evm))
+        executor = FastExecutor(OnDemandExecutor("py-evm", py_evm))
         rules = CliqueRules(spec.engine)
         yield OfflineChain(kv, spec, lambda: open_chain(kv, spec, rules, executor, settings.storage))
     finally:
         kv.close()
-
-
-def _py_evm() -> Executor:
-    from node.execution.py_evm import PyEvmExecutor
-
-    return PyEvmExecutor(root_of=root_after)

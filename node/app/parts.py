@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -11,9 +12,10 @@ import trio
 from consensus.clique.rules import CliqueRules
 from node.app.archive import open_archive
 from node.app.auditing import open_audit
+from node.app.executor import make_executor, py_evm
 from node.app.keys import refuse_exposed_secrets, refuse_lost_guard
 from node.app.recording import recorded_refusals
-from node.app.replica import Replica, open_replica
+from node.app.replica import Replica, has_workers, open_replica
 from node.archive.writer import ArchiveWriter
 from node.audit.log import AuditLog
 from node.audit.trail import AuditTrail, NoTrail
@@ -22,7 +24,6 @@ from node.chain.opening import Chain, open_chain
 from node.chain.reader import ChainReader
 from node.config import data_dir
 from node.config.settings import Settings, StorageSettings
-from node.execution.evm.executor import FastExecutor
 from node.execution.executor import Executor
 from node.execution.on_demand import OnDemandExecutor
 from node.observability.build import program_version
@@ -37,10 +38,10 @@ from node.signing.exclusive import held_exclusively
 from node.signing.guard import GuardedSigner
 from node.signing.opening import open_key
 from node.signing.signer import DigestSigner
-from node.state.commit import root_after
 from node.storage.kv import KeyValue
 from node.storage.leveldb import LevelDB
 from node.storage.migrations import migrate
+from node.storage.opening import open_database
 from node.txpool.journal import Journal
 from node.txpool.pool import TransactionPool
 
@@ -74,6 +75,9 @@ class Node:
 async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
     """Open what the settings name; `closing` closes it again. ConfigError, StorageError."""
     spec = load_genesis(settings.genesis)
+    if has_workers(settings):
+        # Every block is written with its state at once: what workers read is always a whole block.
+        settings = replace(settings, storage=replace(settings.storage, state_layers_max=0))
     audit = await open_audit(settings, closing)
     signing_key = None
     if settings.role == "validator":
@@ -81,8 +85,8 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         closing.enter_context(held_exclusively(settings.signing))
         # It may ask the operator for a password, so it comes before all that is slow.
         signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
-    kv = await _open_database(data_dir.database_path(settings.data_dir), settings.storage, closing)
-    executor = _executor(settings)
+    kv = await _open_chain_database(settings, closing)
+    executor = make_executor(settings)
     pools: list[TransactionPool] = []
     chain = await trio.to_thread.run_sync(
         _open_chain, settings, kv, spec, executor, lambda tx_hash: pools[0].known_sender(tx_hash)
@@ -170,22 +174,20 @@ async def _guarded(
     return GuardedSigner(key, guard, reader.spec.chain_id, settings.signing.guard_rule)
 
 
-def _executor(settings: Settings) -> Executor:
-    reference = OnDemandExecutor("py-evm", _py_evm)
-    return FastExecutor(reference) if settings.execution.executor == "fast" else reference
-
-
 def _auditor(settings: Settings, chain: Chain, executor: Executor) -> Auditor | None:
     if settings.execution.audit == "off":
         return None
-    theirs = OnDemandExecutor("py-evm", _py_evm)
+    theirs = OnDemandExecutor("py-evm", py_evm)
     return Auditor(chain.reader, executor, theirs, settings.execution.audit_share)
 
 
-def _py_evm() -> Executor:
-    from node.execution.py_evm import PyEvmExecutor
-
-    return PyEvmExecutor(root_of=root_after)
+async def _open_chain_database(settings: Settings, closing: AsyncExitStack) -> KeyValue:
+    open_it = partial(open_database, settings.data_dir, settings.storage, shared=has_workers(settings))
+    kv, notices = await trio.to_thread.run_sync(open_it)
+    closing.callback(kv.close)
+    for notice in (*notices, *await trio.to_thread.run_sync(migrate, kv)):
+        log.warning(notice)
+    return kv
 
 
 async def _open_database(path: Path, settings: StorageSettings, closing: AsyncExitStack) -> KeyValue:

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +52,11 @@ class Replica:
     settings: ReplicaSettings
 
 
+def has_workers(settings: Settings) -> bool:
+    """Whether worker processes answer the clients of this node."""
+    return settings.role == "replica" and settings.rpc.enabled and settings.replica.workers > 0
+
+
 async def open_replica(
     settings: Settings, chain: Chain, executor: Executor, closing: AsyncExitStack
 ) -> Replica | None:
@@ -77,19 +82,37 @@ async def open_replica(
     )
 
 
+def open_index_to_read(
+    settings: Settings, backend: Backend, closing: ExitStack
+) -> tuple[ReplicaLogIndex, QueryPages]:
+    """What a worker process has of the index that its node writes."""
+    if settings.replica.database == "sqlite":
+        path = data_dir.index_path(settings.data_dir)
+        database: IndexDatabase = SqliteDatabase(path, read_only=True)
+    else:
+        database = _database(settings)  # connections that only read ask for no writer's lock
+    closing.callback(database.close)
+    queries = LogQueries(database, settings.replica.query_timeout_s)
+    return ReplicaLogIndex(queries), QueryPages(_query_api(database, backend, settings.replica))
+
+
+def _query_api(database: IndexDatabase, backend: Backend, settings: ReplicaSettings) -> QueryApi:
+    chain = backend.chain
+    return QueryApi(
+        database,
+        chain_id=chain.spec.chain_id,
+        finality=Finality(lambda: chain.safe_header().number, lambda: chain.finalized_header().number),
+        unix_time=time.time,
+        timeout_s=settings.query_timeout_s,
+        page_items_max=settings.page_items_max,
+    )
+
+
 def with_index(backend: Backend, replica: Replica | None) -> Backend:
     """The back end of a replica finds events in its index, and answers queries beside JSON-RPC."""
     if replica is None:
         return backend
-    chain = backend.chain
-    api = QueryApi(
-        replica.database,
-        chain_id=chain.spec.chain_id,
-        finality=Finality(lambda: chain.safe_header().number, lambda: chain.finalized_header().number),
-        unix_time=time.time,
-        timeout_s=replica.settings.query_timeout_s,
-        page_items_max=replica.settings.page_items_max,
-    )
+    api = _query_api(replica.database, backend, replica.settings)
     index = ReplicaLogIndex(replica.log_queries)
     pool = backend.pool
     if replica.settings.transactions == "refuse" and pool is not None:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,16 +16,22 @@ from node.observability.health import Check
 from node.observability.metrics import Metrics
 from node.observability.rpc import RpcMetrics
 from node.rpc.api import RpcApi
-from node.rpc.app import Dispatcher
+from node.rpc.app import Dispatcher, Observe
 from node.rpc.auth import Authenticator
 from node.rpc.backend import Backend
 from node.rpc.door import Door
 from node.rpc.guard import Guard
 from node.rpc.identity import Identity, LoginRefused
+from node.rpc.relay import Relay
 from node.rpc.server import serve_rpc
 from node.rpc.tls import RpcTls, peer_certificate
 
 REFUSED_LOGIN_MS: Final = 5.0
+NUMBERS: Final = {
+    "rpc_logins_refused": "Credentials that let nobody in.",
+    "rpc_forbidden": "Calls that roles did not allow.",
+    "rpc_over_quota": "Calls refused for a quota.",
+}
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +39,38 @@ log = logging.getLogger(__name__)
 class RpcService:
     """Runs the listeners that the settings name. ConfigError when TLS or key files do not fit."""
 
-    def __init__(self, settings: Settings, backend: Backend, trail: AuditTrail, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        backend: Backend,
+        trail: AuditTrail,
+        metrics: Metrics,
+        *,
+        is_public: bool = True,
+        sockets: Sequence[trio.socket.SocketType] = (),
+        observe: Observe | None = None,
+        relay: Relay | None = None,
+    ) -> None:
+        """`is_public` False: worker processes serve the public door. The rest is for those: `sockets` that
+        listen already, who counts calls, and the way to what the node itself has to answer."""
         rpc = settings.rpc
         self._settings = settings
         self._auth = Authenticator(settings.auth, trail)
-        self._guard = Guard(trail, lambda: backend.chain.head.number)
+        self.guard = Guard(trail, lambda: backend.chain.head.number)
+        self.guard.shares_quotas = not is_public or bool(sockets)
         self._tls = RpcTls(rpc, time.time) if rpc.tls_certificate is not None else None
-        self.api = RpcApi(backend, rpc, RpcMetrics(metrics).observe, self._guard)
-        self._doors = [self._door(rpc.host, rpc.port, self.api.dispatcher, is_admin=False)]
-        if rpc.admin_port is not None:
+        self.counters = RpcMetrics(metrics)
+        self.api = RpcApi(backend, rpc, observe or self.counters.observe, self.guard, relay)
+        self._doors = []
+        if is_public:
+            public = self._door(rpc.host, rpc.port, self.api.dispatcher, is_admin=False)
+            self._doors.append(replace(public, sockets=sockets))
+        if rpc.admin_port is not None and not sockets:
             self._doors.append(
                 self._door(rpc.admin_host, rpc.admin_port, self.api.admin_dispatcher, is_admin=True)
             )
+        self.numbers_elsewhere: list[Callable[[], Mapping[str, float]]] = []
+        """Of processes that answer, too: added to ours."""
         self.ports: tuple[int, ...] = ()
         """Of the doors, once they are open; another number than asked for where 0 was."""
         self._publish(metrics)
@@ -64,6 +91,9 @@ class RpcService:
                     extra={"host": door.host, "port": port, "tls": door.wrap is not None},
                 )
             task_status.started()
+
+    def _number(self, name: str) -> float:
+        return self.numbers()[name] + sum(numbers().get(name, 0.0) for numbers in self.numbers_elsewhere)
 
     @property
     def checks(self) -> Sequence[Check]:
@@ -94,19 +124,26 @@ class RpcService:
     async def _identify(self, credentials: str, address: str) -> Identity:
         """Whose credentials these are. Those that are nobody's cost the address that sends them."""
         stranger = self._auth.nobody(address, listener_is_local=False, is_admin_listener=False)
-        if self._guard.wait_s(stranger) > 0:
+        if self.guard.wait_s(stranger) > 0:
             raise LoginRefused(f"too many logins were refused that came from {address}; try again later")
         try:
             return await self._auth.bearer(credentials, address)
         except LoginRefused:
-            self._guard.charge(stranger, REFUSED_LOGIN_MS)
+            self.guard.charge(stranger, REFUSED_LOGIN_MS)
             raise
+
+    def numbers(self) -> dict[str, float]:
+        """What is counted here and published by the node, by name of the metric."""
+        return {
+            "rpc_logins_refused": self._auth.refusals,
+            "rpc_forbidden": self.guard.forbidden,
+            "rpc_over_quota": self.guard.over_quota,
+        }
 
     def _publish(self, metrics: Metrics) -> None:
         publish = metrics.read_at_scrape
-        publish("rpc_logins_refused", "Credentials that let nobody in.", lambda: self._auth.refusals)
-        publish("rpc_forbidden", "Calls that roles did not allow.", lambda: self._guard.forbidden)
-        publish("rpc_over_quota", "Calls refused for a quota.", lambda: self._guard.over_quota)
+        for name, text in NUMBERS.items():
+            publish(name, text, partial(self._number, name))
         tls = self._tls
         if tls is not None:
             publish(

@@ -1,6 +1,7 @@
 """The services of a node, each a task of one nursery: an error in any ends all."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -16,7 +17,7 @@ from node.app.parts import Node
 from node.app.peering import Peering, TimelySigner
 from node.app.permits import Permits
 from node.app.recording import record_validators
-from node.app.replica import run_replica, with_index
+from node.app.replica import has_workers, run_replica, with_index
 from node.app.rpc_service import RpcService
 from node.backends.chain import node_backend
 from node.chain.evidence import EvidenceBook
@@ -26,6 +27,7 @@ from node.production.auditor import AuditedSigner
 from node.production.builder import BlockBuilder
 from node.production.driver import Driver
 from node.production.recovery import last_signed, standing_proposals
+from node.rpc.backend import Backend
 from node.signing.guard import GuardedSigner
 from node.signing.lease_watch import lease_watch
 from node.signing.recorded import RecordedSigner
@@ -42,12 +44,13 @@ log = logging.getLogger(__name__)
 
 async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
     """Run every service until cancelled; started once every port is bound."""
-    settings, reader, metrics = node.settings, node.chain.reader, node.metrics
+    settings, reader = node.settings, node.chain.reader
     sync = Sync(reader, node.chain.importer, node.pool, ChainHeaderRules(reader))
     evidence, permits, peering, network = _connected(node, sync)
     driver = None if node.signer is None else _driver(node, node.signer, sync, peering)
     lease = None if node.signer is None else lease_watch(settings.signing, node.signer)
     checks: list[Check] = [lambda: peering.problem]
+    notices: list[Check] = [lambda: peering.clocks.warning]
     async with trio.open_nursery() as nursery:
         _start_onlookers(node, nursery)
         if node.auditor is not None:
@@ -64,13 +67,10 @@ async def serve_node(node: Node, task_status: trio.TaskStatus[None]) -> None:
             backend = node_backend(
                 node, network, sync, driver, permits=permits, peering=peering, evidence=evidence, lease=lease
             )
-            backend = with_index(backend, node.replica)
-            rpc = RpcService(settings, backend, node.audit, metrics)
-            await nursery.start(rpc.run)
-            checks += rpc.checks
-            checks += await start_anchoring(node, rpc.api.dispatcher, nursery)
+            told = await _serve_clients(node, with_index(backend, node.replica), nursery)
+            checks += told[0]
+            notices += told[1]
         if settings.observability.metrics_port is not None:
-            notices: list[Check] = [lambda: peering.clocks.warning]
             await nursery.start(observe, node, network, driver, lease, checks, notices)
         if lease is not None:
             nursery.start_soon(lease.run)
@@ -96,6 +96,26 @@ async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:
         await nursery.start(run_replica, node.replica, node.pool, node.metrics)
     if node.archive is not None:
         await nursery.start(node.archive.run)
+
+
+async def _serve_clients(
+    node: Node, backend: Backend, nursery: trio.Nursery
+) -> tuple[Sequence[Check], Sequence[Check]]:
+    """Open the doors, or have worker processes do it; what health is to look at, and what to tell with it."""
+    shared = has_workers(node.settings)
+    rpc = RpcService(node.settings, backend, node.audit, node.metrics, is_public=not shared)
+    await nursery.start(rpc.run)
+    checks, notices = [*rpc.checks], list[Check]()
+    if shared:
+        # Only such a node needs what starting processes needs.
+        from node.app.workers import Workers
+
+        workers = Workers(node, rpc, backend.network)
+        await nursery.start(workers.run)
+        checks.append(workers.check)
+        notices.append(workers.notice)
+    checks += await start_anchoring(node, rpc.api.dispatcher, nursery)
+    return checks, notices
 
 
 def _connected(node: Node, sync: Sync) -> tuple[EvidenceBook, Permits, Peering, Network]:

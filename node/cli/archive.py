@@ -237,10 +237,9 @@ def _sources(args: argparse.Namespace, settings: "Settings") -> "list[ArchivedFi
 
 
 def _need_database(data_dir: Path) -> None:
-    from node.config.data_dir import database_path
+    from node.storage.opening import has_database
 
-    path = database_path(data_dir)
-    if not path.is_dir() or not any(path.iterdir()):
+    if not has_database(data_dir):
         raise ConfigError(
             [f"no database in {data_dir}; `phoenix init` or `phoenix archive import` makes one"]
         )
@@ -299,12 +298,11 @@ class _DatabaseWitness:
 
 @contextmanager
 def _database(data_dir: Path) -> Iterator[_DatabaseWitness]:
-    from node.config.data_dir import database_path
     from node.config.settings import StorageSettings
-    from node.storage.leveldb import LevelDB
+    from node.storage.opening import open_database
 
     _need_database(data_dir)
-    kv = LevelDB.open(database_path(data_dir), StorageSettings())
+    kv, _ = open_database(data_dir, StorageSettings())
     try:
         yield _DatabaseWitness(str(data_dir), kv)
     finally:

@@ -27,17 +27,16 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the genesis file, write block 0, print what it is."""
     from node.chain.genesis import load_genesis, open_genesis
-    from node.config.data_dir import database_path
     from node.config.settings import StorageSettings
     from node.primitives.ids import hex_of
     from node.state.store import StateStore
     from node.storage.blocks import read_genesis_hash
-    from node.storage.leveldb import LevelDB
     from node.storage.migrations import migrate
+    from node.storage.opening import open_database
 
     spec = load_genesis(args.genesis)
     settings = StorageSettings()
-    kv = LevelDB.open(database_path(args.data_dir), settings)
+    kv, _ = open_database(args.data_dir, settings)
     try:
         migrate(kv)
         is_new = read_genesis_hash(kv) is None

@@ -48,19 +48,18 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> None:
     """Open the database and print what it holds."""
     from node.cli.inspect_code import describe_code, parse_address
-    from node.config.data_dir import database_path, guard_path
+    from node.config.data_dir import guard_path
     from node.config.settings import StorageSettings
     from node.native import in_words
     from node.state.audit import audit
-    from node.storage.leveldb import LevelDB
+    from node.storage.opening import has_database, open_database
 
     address = parse_address(args.address or "nothing") if args.what == "code" else None
 
-    path = database_path(args.data_dir)
-    if not path.is_dir() or not any(path.iterdir()):
-        # LevelDB would make an empty one.
+    if not has_database(args.data_dir):
+        # It would be made.
         raise ConfigError([f"no database in {args.data_dir}; `phoenix init` makes one"])
-    kv = LevelDB.open(path, StorageSettings())
+    kv, _ = open_database(args.data_dir, StorageSettings())
     try:
         if address is not None:
             _show_code(describe_code(kv, address), as_json=args.json)

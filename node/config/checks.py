@@ -32,6 +32,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "production.gas_limit_target": (5_000, (1 << 63) - 1),
     "pool.replacement_percent": (0, 1_000),
     "execution.audit_share": (0, 1),
+    "replica.workers": (0, 256),
     "light.witnesses": (1, 64),
     "light.headers_kept": (512, 1 << 20),
     "archive.blocks_per_file": (1, 8_192),

@@ -2,6 +2,7 @@
 
 data/
   database/          LevelDB: blocks, state, proposals
+  database.lmdb/     LMDB: the same, of a replica that has (or had) worker processes
   archive/           era1 files of finished blocks (archive nodes)
   guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
   index.sqlite       a replica's index of the chain; made again from it when it is gone
@@ -18,6 +19,11 @@ from pathlib import Path
 def database_path(data_dir: Path) -> Path:
     """The LevelDB directory."""
     return data_dir / "database"
+
+
+def shared_database_path(data_dir: Path) -> Path:
+    """The LMDB directory, which several processes read."""
+    return data_dir / "database.lmdb"
 
 
 def guard_path(data_dir: Path) -> Path:

@@ -190,6 +190,9 @@ class ObservabilitySettings:
 class ReplicaSettings:
     """What a read replica keeps beside the chain, and what it does with transactions."""
 
+    workers: int = 0
+    """Processes that answer clients, beside the one that follows the chain; 0: that one answers. One for each
+    core that is to be used (node/replica/WORKERS.md). The chain then lies in LMDB, which many can read."""
     database: str = "sqlite"
     """Where the index lives. "sqlite": a file in data_dir; or a PostgreSQL URL without a password, which
     libpq finds by itself (passfile=, PGPASSFILE): "postgresql://phoenix@db.region/phoenix"."""

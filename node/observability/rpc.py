@@ -23,14 +23,22 @@ class RpcMetrics:
 
     def observe(self, method: str, seconds: float, code: int | None) -> None:
         """One call: its method (or "unknown"), how long it took, its error's code."""
+        self.add(method, 1, seconds)
+        if code is not None:
+            self.add_errors(method, code, 1)
+
+    def add(self, method: str, calls: int, seconds: float) -> None:
+        """Many calls at once, as another process has counted them."""
         pair = self._by_method.get(method)
         if pair is None:
             pair = self._calls.labels(method), self._seconds.labels(method)
             self._by_method[method] = pair
-        pair[0].inc()
+        pair[0].inc(calls)
         pair[1].inc(seconds)
-        if code is not None:
-            child = self._by_error.get((method, code))
-            if child is None:
-                child = self._by_error[(method, code)] = self._errors.labels(method, str(code))
-            child.inc()
+
+    def add_errors(self, method: str, code: int, count: int) -> None:
+        """Those among them that failed so."""
+        child = self._by_error.get((method, code))
+        if child is None:
+            child = self._by_error[(method, code)] = self._errors.labels(method, str(code))
+        child.inc(count)

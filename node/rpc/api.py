@@ -10,6 +10,7 @@ from node.rpc.backend import Backend
 from node.rpc.filters import Filters
 from node.rpc.guard import Guard
 from node.rpc.methods.table import all_methods
+from node.rpc.relay import Relay
 from node.rpc.subscriptions import Hub, Session
 
 
@@ -22,14 +23,15 @@ class RpcApi:
         settings: RpcSettings,
         observe: Observe | None = None,
         guard: Guard | None = None,
+        relay: Relay | None = None,
     ) -> None:
-        """`guard` None: whoever reaches it may do everything, as inside a test."""
+        """`guard` None: whoever reaches it may do everything, as inside a test. `relay`: node.rpc.relay."""
         self.hub = Hub(backend)
         self.filters = Filters(self.hub, settings)
         methods = all_methods(backend, settings, self.filters)
         surface = Surface.EVERYTHING if guard is None else Surface.PUBLIC
         self.dispatcher, self.admin_dispatcher = (
-            Dispatcher(methods, settings, observe, guard, each, waits_for_others=backend.remote)
+            Dispatcher(methods, settings, observe, guard, each, waits_for_others=backend.remote, relay=relay)
             for each in (surface, Surface.ADMIN)
         )
         self.pages = backend.pages

@@ -41,6 +41,7 @@ from node.rpc.jsonrpc import (
 from node.rpc.method import Held, Method, Where
 from node.rpc.params import bind
 from node.rpc.quotas import BYTES_PER_MS
+from node.rpc.relay import Relay, is_owned, may_be_waiting
 from node.rpc.roles import Recorded, rule_of
 from node.rpc.subscriptions import Session
 from node.rpc.work import Asked, Work, never
@@ -54,6 +55,7 @@ REMOTE_READS_MAX: Final = 8
 CALLS_PER_TURN: Final = 16
 """Calls of a batch answered on the loop before other tasks get their turn."""
 DRAIN_TIMEOUT_S: Final = 10.0
+RELAY_GRACE_S: Final = 2.0
 UNKNOWN_METHOD: Final = "unknown"
 
 Observe = Callable[[str, float, int | None], None]
@@ -94,8 +96,9 @@ class Dispatcher:
         surface: Surface = Surface.EVERYTHING,
         *,
         waits_for_others: bool = False,
+        relay: Relay | None = None,
     ) -> None:
-        """`guard` None: whoever reaches this may do everything."""
+        """`guard` None: whoever reaches this may do everything. `relay`: to who owns what is not here."""
         enabled = set(settings.namespaces) | {"rpc"} | ({"admin"} if surface is Surface.ADMIN else set())
         known = {method.name: method for method in methods}
         there = {name: method for name, method in known.items() if method.namespace in enabled}
@@ -107,6 +110,7 @@ class Dispatcher:
         self._guard = guard
         self._settings = settings
         self._observe = observe
+        self._relay = relay
         self._short = Lane("rpc-short", REMOTE_READS_MAX if waits_for_others else 1)
         self._scans = Lane("rpc-scan", SCANS_MAX)
         self._long = Lane("rpc-long", LONG_RUNS_MAX)
@@ -118,6 +122,8 @@ class Dispatcher:
     def waits(self, message: Message) -> bool:
         """Whether the answer may take longer than other tasks should have to wait for it."""
         if isinstance(message, Call):
+            if self._relay is not None and is_owned(message):
+                return True
             method = self.methods.get(message.method)
             return method is not None and method.where not in (Where.LOOP, Where.SESSION)
         return isinstance(message, list)
@@ -165,6 +171,10 @@ class Dispatcher:
 
     async def _answer_batch(self, calls: list[Call | Refused], asked: Asked) -> bytes | None:
         """One after the other, in their order. Once time or room is used up, the rest is told so."""
+        if self._relay is not None:
+            owned = [call for call in calls if isinstance(call, Call) and is_owned(call)]
+            if len(owned) == len(calls):
+                return await self._relayed(self._relay, owned, asked)
         answers: list[bytes] = []
         held = asked.held = []
         async with self._together(calls, asked.identity):
@@ -218,6 +228,8 @@ class Dispatcher:
         return not identity.roles.isdisjoint(self._rules[method.name].roles)
 
     async def _answer_call(self, call: Call, asked: Asked) -> bytes | None:
+        if self._relay is not None and is_owned(call):
+            return await self._relayed(self._relay, call, asked)
         started_s = time.perf_counter() if self._observe else 0.0
         method = self.methods.get(call.method)
         error: RpcError | None = None
@@ -244,9 +256,23 @@ class Dispatcher:
         if self._observe:
             name = method.name if method else UNKNOWN_METHOD
             self._observe(name, time.perf_counter() - started_s, error.code if error else None)
+        if self._relay is not None and error is None and may_be_waiting(call.method, result):
+            return await self._relayed(self._relay, call, asked)
         if call.id is None:
             return None
         return encode_result(call.id, result) if error is None else encode_error(call.id, error)
+
+    async def _relayed(self, relay: Relay, message: Call | list[Call], asked: Asked) -> bytes | None:
+        """The owner's answer. It has deadlines of its own; this one is for an owner that hangs."""
+        try:
+            with trio.CancelScope(deadline=asked.at + RELAY_GRACE_S):
+                return await relay.answer(message, asked.identity)
+            raise RequestTimeout(asked.timeout_s)
+        except RpcError as error:
+            if isinstance(message, Call):
+                return self._fail(message, error)
+            answers = [answer for call in message if (answer := self._fail(call, error)) is not None]
+            return encode_batch(answers) if answers else None
 
     def _admit(self, guard: Guard, method: Method, arguments: list[Any], identity: Identity) -> bool:
         """Let a call through, or raise why not; whether it has to be recorded or paid for."""

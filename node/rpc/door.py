@@ -1,6 +1,6 @@
 """A door: where clients come in, which methods they find there, and how it is known who they are."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -26,5 +26,7 @@ class Door:
     wrap: Wrap | None = None
     greet: Callable[[trio.abc.Stream, str], Identity] = _everybody
     """(stream, address) -> who has connected, before a word is said. May raise anything."""
+    sockets: Sequence[trio.socket.SocketType] = ()
+    """Listening already, opened by another process; then host and port are only told."""
     identify: Callable[[str, str], Awaitable[Identity]] | None = None
     """(credentials, address) -> who shows them; LoginRefused."""

@@ -4,9 +4,9 @@ One guard for all listeners of a node, so that an identity has one quota whereve
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from node.audit.records import Facts, Kind
 from node.audit.trail import AuditTrail
@@ -24,6 +24,10 @@ SHOWN_PARAMETERS_MAX: Final = 8
 PAGE: Final = Method("the query API", lambda: None, (), Where.SCAN)
 PAGE_RULE: Final = Rule(READERS)
 ON_LOOP: Final = (Where.LOOP, Where.SESSION)
+
+
+Spent: TypeAlias = Mapping[str, tuple[float, float]]
+"""By identity: its quota per second, and milliseconds that it was charged."""
 
 
 class Forbidden(RpcError):
@@ -73,6 +77,9 @@ class Guard:
         self._unix_time = unix_time
         self._quotas = Quotas()
         self._in_flight: dict[str, int] = {}
+        self._spent: dict[str, tuple[float, float]] = {}
+        self.shares_quotas = False
+        """Whether somebody asks for `take_spent`: several processes answer, with one quota each identity."""
         self.forbidden = 0
         """Calls that roles did not allow, since the start of the process."""
         self.over_quota = 0
@@ -88,7 +95,20 @@ class Guard:
     def charge(self, identity: Identity, milliseconds: float) -> None:
         """Take it from the identity's bucket, for work that is no call."""
         if identity.quota_per_s is not None:
-            self._quotas.bucket(identity.name, identity.quota_per_s, self._clock()).take(milliseconds)
+            name, per_s = identity.name, identity.quota_per_s
+            self._quotas.bucket(name, per_s, self._clock()).take(milliseconds)
+            if self.shares_quotas:
+                self._spent[name] = (per_s, self._spent.get(name, (per_s, 0.0))[1] + milliseconds)
+
+    def take_spent(self) -> Spent:
+        """What identities have been charged here since the last call, for who answers them, too."""
+        spent, self._spent = self._spent, {}
+        return spent
+
+    def spent_elsewhere(self, spent: Spent) -> None:
+        """Other processes have worked for these identities."""
+        for name, (per_s, milliseconds) in spent.items():
+            self._quotas.bucket(name, per_s, self._clock()).take(milliseconds)
 
     def refuse_over_quota(self, identity: Identity, wait_s: float) -> QuotaExceeded:
         """The error, counted and recorded."""

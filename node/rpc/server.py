@@ -60,15 +60,16 @@ async def serve_rpc(
     settings: RpcSettings,
     api: RpcApi,
     *,
-    doors: Sequence[Door] = (),
+    doors: Sequence[Door] | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen until cancelled, then finish the replies in the making. OSError when a port cannot be had.
 
     Without `doors` there is one, as the settings have it, at which everybody may do everything: for tests.
     """
-    doors = doors or (Door(host=settings.host, port=settings.port, dispatcher=api.dispatcher),)
-    opened = [await trio.open_tcp_listeners(door.port, host=door.host) for door in doors]
+    if doors is None:
+        doors = (Door(host=settings.host, port=settings.port, dispatcher=api.dispatcher),)
+    opened = [await _opened(door) for door in doors]
     budget = Budget()
     try:
         async with trio.open_nursery() as house:
@@ -79,6 +80,12 @@ async def serve_rpc(
     finally:
         with trio.CancelScope(shield=True):
             await api.drain()
+
+
+async def _opened(door: Door) -> list[trio.SocketListener]:
+    if door.sockets:
+        return [trio.SocketListener(each) for each in door.sockets]
+    return await trio.open_tcp_listeners(door.port, host=door.host)
 
 
 async def _serve_door(

@@ -118,6 +118,10 @@ class StateStore:
         """What proves an account and its slots under the block's state root (eth_getProof)."""
         return account_proof(self._reader(block_hash)[0], address, slots)
 
+    def look_again(self) -> None:
+        """For who only reads: take up the base that somebody else has written. There are no layers."""
+        self._moment = self._read_moment()
+
     # --- blocks above the base
 
     def prepare(self, parent_hash: Hash32, changes: StateChanges) -> PreparedState:

@@ -1,4 +1,4 @@
-"""Both stores behave as the port says, on the same cases."""
+"""All stores behave as the port says, on the same cases."""
 
 import pytest
 
@@ -6,12 +6,18 @@ from node.config.settings import StorageSettings
 from node.primitives.errors import StorageError
 from node.storage.kv import Batch, prefix_stop
 from node.storage.leveldb import LevelDB
+from node.storage.lmdb import LmdbStore
 from node.storage.memory import MemoryKV
 
 
-@pytest.fixture(params=["memory", "leveldb"])
+@pytest.fixture(params=["memory", "leveldb", "lmdb"])
 def kv(request, tmp_path):
-    store = MemoryKV() if request.param == "memory" else LevelDB.open(tmp_path / "db", StorageSettings())
+    stores = {
+        "memory": MemoryKV,
+        "leveldb": lambda: LevelDB.open(tmp_path / "db", StorageSettings()),
+        "lmdb": lambda: LmdbStore.open(tmp_path / "db"),
+    }
+    store = stores[request.param]()
     yield store
     store.close()
 
