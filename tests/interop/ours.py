@@ -48,13 +48,16 @@ def our_node(
     *,
     signer: PrivateKey | None = None,
     static_peers: Sequence[str] = (),
+    signing: Sequence[str] = (),
 ) -> Iterator[OurNode]:
-    """Start it, wait until its RPC answers, stop it by SIGTERM; it must end cleanly."""
+    """Start it, wait until its RPC answers, stop it by SIGTERM; it must end cleanly. A validator has its key
+    from `signer`, or as the lines of its section `signing` say."""
     home = folder / name
     home.mkdir()
     (home / "genesis.json").write_text(json.dumps(genesis))
     rpc_port, admin_port = free_port(), free_port()
-    (home / "node.toml").write_text(_settings(home, name, (rpc_port, admin_port), signer, static_peers))
+    key = signing if signer is None else _in_key_store(home, signer)
+    (home / "node.toml").write_text(_settings(name, (rpc_port, admin_port), key, static_peers))
     log = home / "node.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "node", "run", "--config", str(home / "node.toml")]
@@ -83,16 +86,10 @@ def wait_until(holds: Callable[[], object], what: str, *logs: Path) -> None:
         time.sleep(0.1)
 
 
-def _settings(
-    home: Path,
-    name: str,
-    ports: tuple[int, int],
-    signer: PrivateKey | None,
-    static_peers: Sequence[str],
-) -> str:
+def _settings(name: str, ports: tuple[int, int], key: Sequence[str], static_peers: Sequence[str]) -> str:
     lines = [
         f'name = "{name}"',
-        f'role = "{"full" if signer is None else "validator"}"',
+        f'role = "{"validator" if key else "full"}"',
         'data_dir = "data"',
         'genesis = "genesis.json"',
         "[p2p]",
@@ -107,14 +104,12 @@ def _settings(
         "[auth]",
         'admin_local_roles = ["admin"]',
     ]
-    if signer is not None:
-        key_file = store_key(home / "keystore", signer, "x", scrypt_n=_QUICK_SCRYPT_N)
-        write_secret_file(home / "password", b"x\n")
-        lines += [
-            "[production]",
-            "enabled = true",
-            "[signing]",
-            f'keystore = "keystore/{key_file.path.name}"',
-            'password_file = "password"',
-        ]
+    if key:
+        lines += ["[production]", "enabled = true", "[signing]", *key]
     return "\n".join(lines) + "\n"
+
+
+def _in_key_store(home: Path, key: PrivateKey) -> Sequence[str]:
+    key_file = store_key(home / "keystore", key, "x", scrypt_n=_QUICK_SCRYPT_N)
+    write_secret_file(home / "password", b"x\n")
+    return (f'keystore = "keystore/{key_file.path.name}"', 'password_file = "password"')
