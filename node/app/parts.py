@@ -84,7 +84,8 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         refuse_exposed_secrets(settings)
         closing.enter_context(held_exclusively(settings.signing))
         # It may ask the operator for a password, so it comes before all that is slow.
-        signing_key = await trio.to_thread.run_sync(open_key, settings.signing)
+        known_token = data_dir.known_token_path(settings.data_dir)
+        signing_key = await trio.to_thread.run_sync(open_key, settings.signing, known_token)
     kv = await _open_chain_database(settings, closing)
     executor = make_executor(settings)
     pools: list[TransactionPool] = []

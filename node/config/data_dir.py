@@ -5,6 +5,7 @@ data/
   database.lmdb/     LMDB: the same, of a replica that has (or had) worker processes
   archive/           era1 files of finished blocks (archive nodes)
   guard/             LevelDB: what the signing key has signed; outlives a database that is synced anew
+  token-key.json     whose key the validator's token has: known while the token is away
   index.sqlite       a replica's index of the chain; made again from it when it is gone
   nodekey            the identity on the network (unless node_key names another file), mode 0600
   audit/             what was done to and through the node (node/audit); old files may be moved away
@@ -29,6 +30,11 @@ def shared_database_path(data_dir: Path) -> Path:
 def guard_path(data_dir: Path) -> Path:
     """The LevelDB directory of the signing guard."""
     return data_dir / "guard"
+
+
+def known_token_path(data_dir: Path) -> Path:
+    """The public half of the key in the validator's token."""
+    return data_dir / "token-key.json"
 
 
 def index_path(data_dir: Path) -> Path:

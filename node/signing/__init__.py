@@ -1,9 +1,9 @@
 """Keys that refuse to betray us.
 
 `signer` is the port; `keystore` and `passwords` bring a key into memory, `pkcs11` uses one in a hardware
-token on `one_thread` (`token_keys` makes and destroys them), `remote` asks another process for its seals, and
-`opening` chooses by settings. `guard` keeps in `guard_rows` what each key signed and lets nothing out that
-contradicts it; `guard_exchange` moves that to another machine.
+token on `one_thread` (`token_keys` makes and destroys them, `known_token` remembers whose they are), `remote`
+asks another process for its seals, and `opening` chooses by settings. `guard` keeps in `guard_rows` what each
+key signed and lets nothing out that contradicts it; `guard_exchange` moves that to another machine.
 
 The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
 `serving` holds what is in force and takes up changes, `service_edit` makes them, `service_listener` talks to

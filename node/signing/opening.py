@@ -1,13 +1,18 @@
 """From settings to the bare key: which back end holds it, and what opens that."""
 
+from pathlib import Path
+
 from node.config.settings import SigningSettings
 from node.signing.keystore import KeyStoreError, unlock_key
 from node.signing.passwords import find_password, find_pin
 from node.signing.signer import DigestSigner, LocalKey, OwnKey
 
 
-def open_key(settings: SigningSettings) -> DigestSigner:
-    """The validator's key, wherever it is. A remote one is not asked yet: it may be down for now."""
+def open_key(settings: SigningSettings, known_token: Path | None = None) -> DigestSigner:
+    """The validator's key, wherever it is. A remote one is not asked yet: it may be down for now; and a token
+    that was opened before may be, too, where `known_token` remembers whose key it has."""
+    if settings.backend == "pkcs11":
+        return _in_token(settings, known_token)
     if settings.backend != "remote":
         return open_own_key(settings)
     from node.signing.remote import open_remote
@@ -27,7 +32,8 @@ def open_own_key(settings: SigningSettings) -> OwnKey:
             raise KeyStoreError('a key of backend = "remote" is not one of this process')
 
 
-def _in_token(settings: SigningSettings) -> OwnKey:
+def _in_token(settings: SigningSettings, known_token: Path | None = None) -> OwnKey:
+    from node.signing.known_token import recall, remember
     from node.signing.pkcs11 import TokenKey, TokenKeyName
 
     module, token, key = settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_key
@@ -35,4 +41,9 @@ def _in_token(settings: SigningSettings) -> OwnKey:
     assert token is not None
     assert key is not None
     pin = find_pin(settings.pin_file, settings.pin_fd)
-    return TokenKey(TokenKeyName(module, token, key), pin, settings.timeout_s)
+    name = TokenKeyName(module, token, key)
+    known = None if known_token is None else recall(known_token, name)
+    opened = TokenKey(name, pin, settings.timeout_s, known)
+    if known_token is not None:
+        remember(known_token, name, opened.public_key)
+    return opened

@@ -73,17 +73,26 @@ class TokenKey:
 
     is_elsewhere = True
 
-    def __init__(self, name: TokenKeyName, pin: str, timeout_s: float) -> None:
-        """Log in and find the key; KeyStoreError says what is wrong and what to do."""
+    def __init__(self, name: TokenKeyName, pin: str, timeout_s: float, known: bytes | None = None) -> None:
+        """Log in and find the key; KeyStoreError says what is wrong and what to do.
+
+        Where its public half is `known` from before, a token that is away is no error: each signature looks
+        for it again. A PIN that is refused is one all the same.
+        """
         self._name = name
         self._pin: str | None = pin
         self._timeout_s = timeout_s
         self._thread = thread_of(str(name.module))
         self._private: _Private | None = None
         try:
-            self._public_key = self._thread.run(self._open, OPEN_TIMEOUT_S)
-        except NoAnswer as error:
-            raise KeyStoreError(f"{name}: the token gives {error}; is it connected and awake?") from error
+            self._public_key = self._open_in_time()
+        except WrongPin:
+            raise
+        except KeyStoreError as error:
+            if known is None:
+                raise
+            log.error("the token is away, nothing is signed until it is back: %s", error)
+            self._public_key = known
         self._address = address_of(self._public_key)
 
     @property
@@ -118,6 +127,14 @@ class TokenKey:
             self._thread.run(self._close, self._timeout_s)
         except NoAnswer:
             log.warning("a token did not answer when it was closed", extra={"key": str(self._name)})
+
+    def _open_in_time(self) -> bytes:
+        try:
+            return self._thread.run(self._open, OPEN_TIMEOUT_S)
+        except NoAnswer as error:
+            raise KeyStoreError(
+                f"{self._name}: the token gives {error}; is it connected and awake?"
+            ) from error
 
     # --- on the module's own thread
 
@@ -245,7 +262,10 @@ def _library(module: Path) -> "Library":
     try:
         return pkcs11.lib(str(module))
     except (pkcs11.PKCS11Error, OSError) as error:
-        raise KeyStoreError(f"{module}: cannot be loaded as a PKCS#11 module: {_words(error)}") from error
+        raise KeyStoreError(
+            f"{module}: cannot be loaded as a PKCS#11 module ({_words(error)}); is the token connected, and "
+            "is this its driver?"
+        ) from error
 
 
 def _find(session: "pkcs11.Session", name: TokenKeyName) -> tuple[_Private, bytes]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from node.primitives.crypto import (
 from node.primitives.ids import Hash32
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import KeyStoreError
+from node.signing.known_token import recall, remember
 from node.signing.opening import open_key
 from node.signing.pkcs11 import TokenKey, TokenKeyName, recoverable
 from node.signing.signer import SigningError, SigningRequest
@@ -216,3 +219,43 @@ async def test_a_token_that_hangs_is_given_up_in_words_and_signs_again_when_it_i
                 await trio.sleep(0.01)
     assert recover_address(DIGEST, signature) == key.address
     key.close()
+
+
+def test_a_key_that_is_known_waits_for_its_token_and_no_other_takes_its_place(
+    tokens: Tokens, tmp_path: Path
+) -> None:
+    name, path = tokens.name("known", tokens.doomed), tmp_path / "token-key.json"
+    public_key = made(name).public_key
+    remember(path, name, public_key)
+    assert recall(path, name) == public_key
+    assert recall(path, tokens.name("another", tokens.doomed)) is None
+    away = tokens.folder.with_name("away")
+    tokens.folder.rename(away)
+    try:
+        with pytest.raises(KeyStoreError):
+            TokenKey(name, PIN, 10.0)
+        waiting = TokenKey(name, PIN, 10.0, recall(path, name))
+        mistaken = TokenKey(name, PIN, 10.0, PrivateKey(b"\x11" * 32).public_key)
+        with pytest.raises(SigningError, match=r"token 'doomed'|cannot be loaded .* is the token connected"):
+            waiting.sign_digest(asked())
+    finally:
+        away.rename(tokens.folder)
+    assert recover_address(DIGEST, waiting.sign_digest(asked())) == waiting.address
+    with pytest.raises(SigningError, match="there is now another key under this name"):
+        mistaken.sign_digest(asked())
+    for content in ("", "[]", "{}", '{"publicKey": "0x00"}', '{"publicKey": 5}'):
+        path.write_text(content)
+        assert recall(path, name) is None
+
+
+def test_a_refused_pin_is_no_token_that_is_away(tokens: Tokens) -> None:
+    public_key = made(tokens.name("not away")).public_key
+    # In a process of its own: whoever is logged in is not asked for a PIN.
+    program = (
+        "from tests.signing.tokens import Path, TokenKeyName\nfrom node.signing.pkcs11 import TokenKey\n"
+        f"name = TokenKeyName(Path({str(MODULE)!r}), {tokens.steady!r}, 'not away')\n"
+        f"TokenKey(name, '00000000', 10.0, bytes.fromhex({public_key.hex()!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "wrong PIN; tokens lock after a few, so it is not tried again" in done.stderr
