@@ -1,6 +1,6 @@
 """The extension in C. Wrong lengths are ValueError; arguments are bytes-like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 def keccak256(data: bytes, /) -> bytes:
@@ -47,3 +47,12 @@ def trie_branch(items: Sequence[bytes], /) -> bytes:
 
 def trie_reference(encoded: bytes, /) -> bytes:
     """How a parent refers to an encoded node."""
+
+def trie_update(
+    read: Callable[[bytes], bytes | None],
+    prefix: bytes,
+    changes: dict[bytes, bytes | None],
+    root: bytes | None,
+    /,
+) -> tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]:
+    """Root, changed rows and these rows before; see node.trie.rows. ValueError where rows do not fit."""

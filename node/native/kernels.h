@@ -22,6 +22,7 @@ extern PyMethodDef recover_methods[];
 extern PyMethodDef bn128_methods[];
 extern PyMethodDef rlp_methods[];
 extern PyMethodDef trie_methods[];
+extern PyMethodDef trie_update_methods[];
 
 /* bn128.c: makes its constants; called once, when the module is loaded. */
 void bn128_prepare(void);

@@ -1,101 +1,50 @@
 /* Nodes of the Merkle-Patricia trie: encoding, decoding, and how a parent refers to a child. */
 
-#include "kernels.h"
+#include "trie.h"
 
-enum { BRANCH_ITEMS = 17, HASH = 32, REFERENCE = 33 };
+/* --- taking apart */
 
-static PyObject *no_node(void)
-{
-    PyErr_SetString(PyExc_ValueError, "no trie node");
-    return NULL;
-}
-
-static PyObject *slice(const uint8_t *data, size_t start, size_t end)
-{
-    return PyBytes_FromStringAndSize((const char *)data + start, (Py_ssize_t)(end - start));
-}
-
-static PyObject *nibbles_of(const uint8_t *path, size_t size, size_t skipped)
-{
-    static const char digits[] = "0123456789abcdef";
-    PyObject *text = PyUnicode_New((Py_ssize_t)(2 * size - skipped), 127);
-    if (text == NULL)
-        return NULL;
-    Py_UCS1 *out = PyUnicode_1BYTE_DATA(text);
-    for (size_t i = skipped; i < 2 * size; i++)
-        out[i - skipped] = (Py_UCS1)digits[i % 2 ? path[i / 2] & 15 : path[i / 2] >> 4];
-    return text;
-}
-
-/* (nibbles, is_leaf, payload) */
-static PyObject *short_node(const uint8_t *data, size_t start, size_t size)
+static int parse_short(slice encoded, size_t start, trie_node *node)
 {
     rlp_bounds path, value;
-    if (!rlp_item(data, start, size, &path) || path.is_list || path.start == path.end
-        || !rlp_item(data, path.end, size, &value) || value.end != size)
-        return no_node();
-    uint8_t first = data[path.start], flag = first >> 4;
-    size_t skipped = flag & 1 ? 1 : 2;
-    if (flag > 3 || (skipped == 2 && first & 15))
-        return no_node();
-    int is_leaf = flag >= 2;
-    if (is_leaf) {
-        if (value.is_list)
-            return no_node();
-    } else {
-        uint8_t prefix = data[path.end];
-        if (2 * (path.end - path.start) == skipped || !(prefix == 0xA0 || (prefix > 0xC0 && prefix < 0xE0)))
-            return no_node();
+    const uint8_t *data = encoded.at;
+    if (!rlp_item(data, start, encoded.size, &path) || path.is_list || path.start == path.end
+        || !rlp_item(data, path.end, encoded.size, &value) || value.end != encoded.size)
+        return 0;
+    node->path = (slice){data + path.start, path.end - path.start};
+    uint8_t flag = node->path.at[0] >> 4;
+    if (flag > 3 || (!(flag & 1) && node->path.at[0] & 15))
+        return 0;
+    node->is_leaf = flag >= 2;
+    if (node->is_leaf) {
+        node->payload = (slice){data + value.start, encoded.size - value.start};
+        return !value.is_list;
     }
-    PyObject *nibbles = nibbles_of(data + path.start, path.end - path.start, skipped);
-    PyObject *payload = slice(data, is_leaf ? value.start : path.end, size);
-    PyObject *node = NULL;
-    if (nibbles != NULL && payload != NULL)
-        node = PyTuple_Pack(3, nibbles, is_leaf ? Py_True : Py_False, payload);
-    Py_XDECREF(nibbles);
-    Py_XDECREF(payload);
-    return node;
+    node->payload = (slice){data + path.end, encoded.size - path.end};
+    uint8_t prefix = node->payload.at[0];
+    return 2 * node->path.size > trie_flag_size(node->path) && (prefix == 0xA0 || (prefix > 0xC0 && prefix < 0xE0));
 }
 
-static PyObject *branch_node(const uint8_t *data, const size_t *starts)
+int trie_parse(slice encoded, trie_node *node)
 {
-    PyObject *items = PyList_New(BRANCH_ITEMS);
-    for (int i = 0; items != NULL && i < BRANCH_ITEMS; i++) {
-        PyObject *item = slice(data, starts[i], starts[i + 1]);
-        if (item == NULL)
-            Py_CLEAR(items);
-        else
-            PyList_SET_ITEM(items, i, item);
-    }
-    return items;
-}
-
-static PyObject *py_trie_node(PyObject *self, PyObject *encoded)
-{
-    (void)self;
-    if (!PyBytes_Check(encoded)) {
-        PyErr_SetString(PyExc_TypeError, "a trie node is bytes");
-        return NULL;
-    }
-    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(encoded);
-    size_t size = (size_t)PyBytes_GET_SIZE(encoded), starts[BRANCH_ITEMS + 1];
     rlp_bounds whole, item;
-    if (!rlp_item(data, 0, size, &whole) || !whole.is_list || whole.end != size)
-        return no_node();
+    if (!rlp_item(encoded.at, 0, encoded.size, &whole) || !whole.is_list || whole.end != encoded.size)
+        return 0;
     int count = 0;
-    for (size_t at = whole.start; at < size; at = item.end) {
-        if (count == BRANCH_ITEMS || !rlp_item(data, at, size, &item))
-            return no_node();
-        starts[count++] = at;
+    for (size_t at = whole.start; at < encoded.size; at = item.end) {
+        if (count == BRANCH_ITEMS || !rlp_item(encoded.at, at, encoded.size, &item))
+            return 0;
+        node->items[count++] = (slice){encoded.at + at, item.end - at};
     }
+    node->is_branch = count == BRANCH_ITEMS;
     if (count == 2)
-        return short_node(data, whole.start, size);
-    starts[BRANCH_ITEMS] = size;
+        return parse_short(encoded, whole.start, node);
     /* What begins a branch is 0x80, 0xa0 or a list; its value is no list. */
-    if (count != BRANCH_ITEMS || (data[starts[0]] != 0x80 && data[starts[0]] < 0xA0) || data[starts[16]] >= 0xC0)
-        return no_node();
-    return branch_node(data, starts);
+    return node->is_branch && (node->items[0].at[0] == 0x80 || node->items[0].at[0] >= 0xA0)
+        && node->items[BRANCH_VALUE].at[0] < 0xC0;
 }
+
+/* --- putting together */
 
 static uint8_t *put_header(uint8_t *out, size_t size, uint8_t base)
 {
@@ -121,62 +70,146 @@ static size_t header_size(size_t size)
     return width;
 }
 
-static size_t string_size(const uint8_t *data, size_t size)
+size_t trie_string_size(slice data)
 {
-    return size == 1 && data[0] < 0x80 ? 1 : header_size(size) + size;
+    return data.size == 1 && data.at[0] < 0x80 ? 1 : header_size(data.size) + data.size;
 }
 
-static uint8_t *put_string(uint8_t *out, const uint8_t *data, size_t size)
+uint8_t *trie_put_string(uint8_t *out, slice data)
 {
-    if (!(size == 1 && data[0] < 0x80))
-        out = put_header(out, size, 0x80);
-    if (size)
-        memcpy(out, data, size);
-    return out + size;
+    if (!(data.size == 1 && data.at[0] < 0x80))
+        out = put_header(out, data.size, 0x80);
+    if (data.size)
+        memcpy(out, data.at, data.size);
+    return out + data.size;
 }
+
+PyObject *trie_short(const uint8_t *nibbles, size_t count, slice payload, int is_leaf)
+{
+    uint8_t bytes[NIBBLES_MAX / 2 + 1] = {0};
+    slice path = {bytes, count / 2 + 1};
+    if (count > NIBBLES_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a path longer than that of any key");
+        return NULL;
+    }
+    bytes[0] = (uint8_t)((is_leaf ? 0x20 : 0) | (count % 2 ? 0x10 : 0));
+    for (size_t i = 0; i < count; i++) {
+        size_t place = i + 2 - count % 2; /* behind the flag, and a zero where the number is even */
+        bytes[place / 2] |= (uint8_t)(place % 2 ? nibbles[i] : nibbles[i] << 4);
+    }
+    size_t size = trie_string_size(path) + (is_leaf ? trie_string_size(payload) : payload.size);
+    PyObject *node = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(header_size(size) + size));
+    if (node == NULL)
+        return NULL;
+    uint8_t *out = put_header((uint8_t *)PyBytes_AS_STRING(node), size, 0xC0);
+    out = trie_put_string(out, path);
+    if (is_leaf)
+        trie_put_string(out, payload);
+    else
+        memcpy(out, payload.at, payload.size);
+    return node;
+}
+
+PyObject *trie_branch(const slice items[BRANCH_ITEMS])
+{
+    size_t size = 0;
+    for (int i = 0; i < BRANCH_ITEMS; i++)
+        size += items[i].size;
+    PyObject *node = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(header_size(size) + size));
+    if (node == NULL)
+        return NULL;
+    uint8_t *out = put_header((uint8_t *)PyBytes_AS_STRING(node), size, 0xC0);
+    for (int i = 0; i < BRANCH_ITEMS; i++) {
+        memcpy(out, items[i].at, items[i].size);
+        out += items[i].size;
+    }
+    return node;
+}
+
+size_t trie_reference(slice encoded, uint8_t *out)
+{
+    if (encoded.size < HASH) {
+        memcpy(out, encoded.at, encoded.size);
+        return encoded.size;
+    }
+    out[0] = 0x80 + HASH;
+    keccak256(encoded.at, encoded.size, out + 1);
+    return REFERENCE;
+}
+
+/* --- Python */
 
 static int digit_of(Py_UCS4 c)
 {
     return c >= '0' && c <= '9' ? (int)(c - '0') : c >= 'a' && c <= 'f' ? (int)(c - 'a' + 10) : -1;
 }
 
-/* A path with its flag and `second`, which is a string for a leaf and written as it is for an extension. */
-static PyObject *two_items(PyObject *args, int is_leaf)
+static PyObject *bytes_of(slice data)
 {
-    enum { PATH_BYTES_MAX = 64 };
-    PyObject *nibbles, *second;
-    if (!PyArg_ParseTuple(args, "US", &nibbles, &second))
+    return PyBytes_FromStringAndSize((const char *)data.at, (Py_ssize_t)data.size);
+}
+
+static PyObject *digits_of(slice path)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t skipped = trie_flag_size(path);
+    PyObject *text = PyUnicode_New((Py_ssize_t)(2 * path.size - skipped), 127);
+    if (text == NULL)
         return NULL;
-    size_t length = (size_t)PyUnicode_GET_LENGTH(nibbles), path_size = length / 2 + 1;
-    uint8_t path[PATH_BYTES_MAX];
-    if (path_size > PATH_BYTES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "a path longer than that of any key");
+    Py_UCS1 *out = PyUnicode_1BYTE_DATA(text);
+    for (size_t i = skipped; i < 2 * path.size; i++)
+        out[i - skipped] = (Py_UCS1)digits[i % 2 ? path.at[i / 2] & 15 : path.at[i / 2] >> 4];
+    return text;
+}
+
+static PyObject *py_trie_node(PyObject *self, PyObject *encoded)
+{
+    (void)self;
+    trie_node node;
+    if (!PyBytes_Check(encoded)) {
+        PyErr_SetString(PyExc_TypeError, "a trie node is bytes");
         return NULL;
     }
-    memset(path, 0, path_size);
-    path[0] = (uint8_t)((is_leaf ? 0x20 : 0) | (length % 2 ? 0x10 : 0));
-    for (size_t i = 0; i < length; i++) {
-        int digit = digit_of(PyUnicode_READ_CHAR(nibbles, (Py_ssize_t)i));
+    if (!trie_parse(trie_bytes(encoded), &node)) {
+        PyErr_SetString(PyExc_ValueError, "no trie node");
+        return NULL;
+    }
+    if (!node.is_branch) {
+        PyObject *nibbles = digits_of(node.path), *payload = bytes_of(node.payload), *result = NULL;
+        if (nibbles != NULL && payload != NULL)
+            result = PyTuple_Pack(3, nibbles, node.is_leaf ? Py_True : Py_False, payload);
+        Py_XDECREF(nibbles);
+        Py_XDECREF(payload);
+        return result;
+    }
+    PyObject *items = PyList_New(BRANCH_ITEMS);
+    for (int i = 0; items != NULL && i < BRANCH_ITEMS; i++) {
+        PyObject *item = bytes_of(node.items[i]);
+        if (item == NULL)
+            Py_CLEAR(items);
+        else
+            PyList_SET_ITEM(items, i, item);
+    }
+    return items;
+}
+
+/* A path and `second`, which is a string for a leaf and written as it is for an extension. */
+static PyObject *two_items(PyObject *args, int is_leaf)
+{
+    PyObject *text, *second;
+    if (!PyArg_ParseTuple(args, "US", &text, &second))
+        return NULL;
+    size_t count = (size_t)PyUnicode_GET_LENGTH(text);
+    uint8_t nibbles[NIBBLES_MAX];
+    for (size_t i = 0; i < count && i < NIBBLES_MAX; i++) {
+        int digit = digit_of(PyUnicode_READ_CHAR(text, (Py_ssize_t)i));
         if (digit < 0) {
             PyErr_SetString(PyExc_ValueError, "a path is hex digits");
             return NULL;
         }
-        size_t place = i + 2 - length % 2; /* behind the flag, and a zero where the number is even */
-        path[place / 2] |= (uint8_t)(place % 2 ? digit : digit << 4);
+        nibbles[i] = (uint8_t)digit;
     }
-    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(second);
-    size_t size = (size_t)PyBytes_GET_SIZE(second);
-    size_t payload = string_size(path, path_size) + (is_leaf ? string_size(data, size) : size);
-    PyObject *node = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(header_size(payload) + payload));
-    if (node == NULL)
-        return NULL;
-    uint8_t *out = put_header((uint8_t *)PyBytes_AS_STRING(node), payload, 0xC0);
-    out = put_string(out, path, path_size);
-    if (is_leaf)
-        put_string(out, data, size);
-    else
-        memcpy(out, data, size);
-    return node;
+    return trie_short(nibbles, count, trie_bytes(second), is_leaf);
 }
 
 static PyObject *py_trie_leaf(PyObject *self, PyObject *args)
@@ -198,30 +231,22 @@ static PyObject *py_trie_branch(PyObject *self, PyObject *items)
         PyErr_SetString(PyExc_ValueError, "a branch is a list of 17 items");
         return NULL;
     }
-    size_t payload = 0;
+    slice slices[BRANCH_ITEMS];
     for (int i = 0; i < BRANCH_ITEMS; i++) {
         PyObject *item = PyList_GET_ITEM(items, i);
         if (!PyBytes_Check(item)) {
             PyErr_SetString(PyExc_TypeError, "an item of a branch is bytes");
             return NULL;
         }
-        payload += (size_t)PyBytes_GET_SIZE(item);
+        slices[i] = trie_bytes(item);
     }
-    PyObject *node = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(header_size(payload) + payload));
-    if (node == NULL)
-        return NULL;
-    uint8_t *out = put_header((uint8_t *)PyBytes_AS_STRING(node), payload, 0xC0);
-    for (int i = 0; i < BRANCH_ITEMS; i++) {
-        PyObject *item = PyList_GET_ITEM(items, i);
-        memcpy(out, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item));
-        out += PyBytes_GET_SIZE(item);
-    }
-    return node;
+    return trie_branch(slices);
 }
 
 static PyObject *py_trie_reference(PyObject *self, PyObject *encoded)
 {
     (void)self;
+    uint8_t reference[REFERENCE];
     if (!PyBytes_Check(encoded)) {
         PyErr_SetString(PyExc_TypeError, "a trie node is bytes");
         return NULL;
@@ -230,13 +255,8 @@ static PyObject *py_trie_reference(PyObject *self, PyObject *encoded)
         Py_INCREF(encoded);
         return encoded;
     }
-    PyObject *reference = PyBytes_FromStringAndSize(NULL, REFERENCE);
-    if (reference == NULL)
-        return NULL;
-    uint8_t *out = (uint8_t *)PyBytes_AS_STRING(reference);
-    out[0] = 0x80 + HASH;
-    keccak256((const uint8_t *)PyBytes_AS_STRING(encoded), (size_t)PyBytes_GET_SIZE(encoded), out + 1);
-    return reference;
+    size_t size = trie_reference(trie_bytes(encoded), reference);
+    return PyBytes_FromStringAndSize((const char *)reference, (Py_ssize_t)size);
 }
 
 PyMethodDef trie_methods[] = {

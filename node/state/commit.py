@@ -22,8 +22,8 @@ from node.state.flat import (
     read_account,
 )
 from node.storage import schema
-from node.trie import tree
 from node.trie.nodes import EMPTY_ROOT
+from node.trie.rows import update_rows
 
 _NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
 """Rows that are made for their root alone are born in no block, and so never mistaken for a block's."""
@@ -100,12 +100,11 @@ class _Commit:
             )
             leaves[keccak256(address)] = None if new is None else new.leaf
 
-    def change_trie(self, prefix: bytes, root: Hash32, leaves: Mapping[bytes, bytes | None]) -> Hash32:
+    def change_trie(self, prefix: bytes, root: Hash32, leaves: dict[bytes, bytes | None]) -> Hash32:
         """Update the trie whose node rows begin with `prefix`; its new root."""
-        read = self._read
-        done = tree.update(lambda path: read(prefix + path.encode()), leaves, root)
-        for path, row in done.rows.items():
-            self._put(prefix + path.encode(), done.before[path], row)
+        done = update_rows(self._read, prefix, leaves, root)
+        self.rows.update(done.rows)
+        self.before.update(done.before)
         return done.root
 
     def _with_storage(

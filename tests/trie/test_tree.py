@@ -9,6 +9,7 @@ from trie import HexaryTrie
 from node.primitives.crypto import keccak256
 from node.trie import tree
 from node.trie.nodes import EMPTY_ROOT
+from node.trie.rows import update_rows, update_rows_in_python
 from tests.vectors import ethereum_tests, load_json
 
 
@@ -18,6 +19,10 @@ class Rows(dict):
     def update_with(self, changes):
         done = tree.update(self.get, changes)
         assert done.before == {path: self.get(path) for path in done.rows}
+        # The same among the rows of others, in C where it is there.
+        keyed = update_rows(lambda key: self.get(key[1:].decode()), b"A", changes, None)
+        assert keyed == update_rows_in_python(lambda key: self.get(key[1:].decode()), b"A", changes, None)
+        assert {key[1:].decode(): row for key, row in keyed.rows.items()} == done.rows
         for path, row in done.rows.items():
             assert row != self.get(path)
             if row is None:
@@ -123,7 +128,11 @@ def test_a_missing_node_is_named_by_its_path():
     lost = next(path for path in rows if len(path) == 1)
     del rows[lost]
     key = next(key for i in range(100) if (key := keccak256(bytes((i,)))).hex().startswith(lost))
-    for read in (lambda: tree.get(rows.get, key), lambda: tree.update(rows.get, {key: b"new"})):
+    for read in (
+        lambda: tree.get(rows.get, key),
+        lambda: tree.update(rows.get, {key: b"new"}),
+        lambda: update_rows(lambda row: rows.get(row[1:].decode()), b"A", {key: b"new"}, None),
+    ):
         with pytest.raises(tree.BrokenTrie, match=f"no node at '{lost}'"):
             read()
 
@@ -134,6 +143,8 @@ def test_a_missing_node_is_named_by_its_path():
 def test_a_row_that_is_no_node_is_broken(row):
     with pytest.raises(tree.BrokenTrie):
         tree.update({"": row}.get, {b"key": b"value"})
+    with pytest.raises(tree.BrokenTrie):
+        update_rows({b"A": row}.get, b"A", {b"key": b"value"}, None)
     with pytest.raises(tree.BrokenTrie):
         tree.get({"": row}.get, b"key")
 
