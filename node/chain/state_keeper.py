@@ -87,11 +87,11 @@ class StateKeeper:
                 parent = parent_of(header, self._held.header)
                 ancestors = Ancestors(parent, self._held.header, self._reader.canonical_hash)
                 context = context_of(self._reader.spec, header, author, ancestors)
-                view = self._state.view(header.parent_hash)
+                view = self._state.view_once(header.parent_hash)
                 if self._permit is not None:
                     check_permits(self._permit, parent, view, block)
                 outcome = run_block(self._executor, context, view, block)
-                prepared = self._state.prepare(header.parent_hash, outcome.changes)
+                prepared = self._state.prepare(header.parent_hash, outcome.changes, view)
             verify_outcome(header, outcome, prepared.root)
         except InvalidBlock as error:
             raise self._condemn(header, error) from error

@@ -56,3 +56,37 @@ def trie_update(
     /,
 ) -> tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]:
     """Root, changed rows and these rows before; see node.trie.rows. ValueError where rows do not fit."""
+
+def layered_row(
+    layers: tuple[dict[bytes, bytes | None], ...], beneath: Callable[[bytes], bytes | None], key: bytes, /
+) -> bytes | None:
+    """The row of the first layer that has the key, or what `beneath` answers."""
+
+def put_images(
+    into: dict[bytes, bytes | None],
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
+    head: bytes,
+    tail: bytes,
+    /,
+) -> None:
+    """Put the image of every row in `before` under head + key + tail; see node.state.before_images."""
+
+def transaction_fields(encoded: bytes, /) -> tuple[Any, ...]:
+    """Type, chain id, nonce, both fees, gas limit, recipient, value, data, access list, y parity, r, s, the
+    encoding and its hash. ValueError for what is none, and for what is left to Python."""
+
+def made(cls: type, names: tuple[str, ...], values: tuple[Any, ...], /) -> Any:
+    """An object of a class with slots, without calling its __init__."""
+
+def recover_senders(encodings: list[bytes], /) -> list[bytes | None]:
+    """Senders of encoded transactions; None where nobody signed. ValueError for what is left to Python."""
+
+def rlp_split(data: bytes, count_max: int, /) -> list[bytes]:
+    """The items of the list that `data` encodes, still encoded; ValueError for more, or for no list."""
+
+def logs_bloom(logs: Sequence[tuple[bytes, tuple[bytes, ...], bytes]], /) -> bytes:
+    """256 bytes; a log is (address, topics, data)."""
+
+def ordered_root(items: Sequence[bytes], /) -> bytes:
+    """Root of the trie that maps rlp(0), rlp(1), ... to the items, of which there is one at least."""

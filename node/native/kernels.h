@@ -23,6 +23,10 @@ extern PyMethodDef bn128_methods[];
 extern PyMethodDef rlp_methods[];
 extern PyMethodDef trie_methods[];
 extern PyMethodDef trie_update_methods[];
+extern PyMethodDef ordered_root_methods[];
+extern PyMethodDef rows_methods[];
+extern PyMethodDef transaction_methods[];
+extern PyMethodDef bloom_methods[];
 
 /* bn128.c: makes its constants; called once, when the module is loaded. */
 void bn128_prepare(void);

@@ -4,7 +4,7 @@
  * One call for a batch matters: beside a busy thread, winning the lock back after each signature costs a
  * hundred times the recovery. */
 
-#include "kernels.h"
+#include "transaction.h"
 
 enum { DIGEST = 32, SIGNATURE = 65, PUBLIC_KEY = 65, ADDRESS = 20, UNCOMPRESSED = 2 };
 
@@ -107,8 +107,52 @@ static PyObject *py_recover_addresses(PyObject *self, PyObject *args)
     return result;
 }
 
+/* Whose transactions these are: digests and signatures are taken from the encodings, outside the lock too. */
+static PyObject *py_recover_senders(PyObject *self, PyObject *encodings)
+{
+    (void)self;
+    if (recover == NULL || !PyList_Check(encodings)) {
+        PyErr_SetString(PyExc_RuntimeError, "bind_secp256k1 comes first, then a list");
+        return NULL;
+    }
+    PyObject *items = PyList_AsTuple(encodings); /* keeps every encoding alive and in its place */
+    Py_ssize_t count = items == NULL ? 0 : PyTuple_GET_SIZE(items);
+    uint8_t *memory = PyMem_RawMalloc((size_t)count * (ADDRESS + 1) + 1);
+    PyObject *result = NULL;
+    int strange = 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        strange |= !PyBytes_Check(PyTuple_GET_ITEM(items, i));
+    if (items == NULL || memory == NULL || strange) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(strange ? PyExc_TypeError : PyExc_MemoryError, "transactions are bytes");
+    } else {
+        uint8_t *found = memory + count * ADDRESS;
+        Py_BEGIN_ALLOW_THREADS;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            PyObject *item = PyTuple_GET_ITEM(items, i);
+            transaction tx;
+            uint8_t digest[DIGEST];
+            if (!transaction_parse((const uint8_t *)PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), &tx)
+                || !transaction_digest(&tx, digest)) {
+                strange = 1;
+                break;
+            }
+            found[i] = (uint8_t)address_of_signer(digest, tx.signature, memory + ADDRESS * i);
+        }
+        Py_END_ALLOW_THREADS;
+        if (strange)
+            PyErr_SetString(PyExc_ValueError, "a transaction that is not decoded in C");
+        else
+            result = listed(memory, found, count);
+    }
+    PyMem_RawFree(memory);
+    Py_XDECREF(items);
+    return result;
+}
+
 PyMethodDef recover_methods[] = {
     {"bind_secp256k1", py_bind_secp256k1, METH_VARARGS, "Take libsecp256k1's context and functions."},
     {"recover_addresses", py_recover_addresses, METH_VARARGS, "Signers of a batch; None where there is none."},
+    {"recover_senders", py_recover_senders, METH_O, "Senders of encoded transactions; None where there is none."},
     {NULL, NULL, 0, NULL},
 };

@@ -222,8 +222,39 @@ static PyObject *py_rlp_decode(PyObject *self, PyObject *args)
     return result;
 }
 
+/* The items of a list, each still encoded. */
+static PyObject *py_rlp_split(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer input;
+    Py_ssize_t count_max;
+    if (!PyArg_ParseTuple(args, "y*n", &input, &count_max))
+        return NULL;
+    const uint8_t *data = input.buf;
+    size_t size = (size_t)input.len;
+    rlp_bounds whole, item;
+    PyObject *items = NULL;
+    if (!rlp_item(data, 0, size, &whole) || !whole.is_list || whole.end != size)
+        PyErr_SetString(PyExc_ValueError, "one list is expected");
+    else
+        items = PyList_New(0);
+    for (size_t at = whole.start; items != NULL && at < size; at = item.end) {
+        PyObject *encoded = NULL;
+        if (PyList_GET_SIZE(items) == count_max || !rlp_item(data, at, size, &item))
+            PyErr_SetString(PyExc_ValueError, "no list, or one of too many items");
+        else
+            encoded = PyBytes_FromStringAndSize((const char *)data + at, (Py_ssize_t)(item.end - at));
+        if (encoded == NULL || PyList_Append(items, encoded) < 0)
+            Py_CLEAR(items);
+        Py_XDECREF(encoded);
+    }
+    PyBuffer_Release(&input);
+    return items;
+}
+
 PyMethodDef rlp_methods[] = {
     {"rlp_encode", py_rlp_encode, METH_O, "RLP of bytes, numbers and sequences of these."},
     {"rlp_decode", py_rlp_decode, METH_VARARGS, "The one item that bytes encode."},
+    {"rlp_split", py_rlp_split, METH_VARARGS, "The items of a list, each still encoded."},
     {NULL, NULL, 0, NULL},
 };

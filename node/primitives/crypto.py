@@ -113,6 +113,11 @@ def _address_or_none(digest: Hash32, signature: bytes) -> Address | None:
         return None
 
 
+def recovers_in_c() -> bool:
+    """Whether the kernels have libsecp256k1."""
+    return _BOUND
+
+
 def _bind() -> bool:
     """Lend the kernels coincurve's libsecp256k1; False when its private parts are not where they were."""
     if kernels is None:

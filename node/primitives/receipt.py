@@ -1,10 +1,11 @@
 """Receipts, logs and the log bloom (Yellow Paper 4.3.1; typed receipts: EIP-2718; status: EIP-658)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from node.native import kernels
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
@@ -36,6 +37,7 @@ class Receipt:
     """Gas of this transaction and all before it in the block."""
     bloom: bytes
     logs: tuple[Log, ...]
+    _encoded: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def succeeded(self) -> bool:
@@ -45,10 +47,14 @@ class Receipt:
 
 def encode_receipt(receipt: Receipt) -> bytes:
     """The EIP-2718 envelope, or the RLP list of a legacy receipt: a leaf of the receipts trie."""
-    payload = rlp.encode(
-        [receipt.outcome, receipt.cumulative_gas_used, receipt.bloom, [tuple(log) for log in receipt.logs]]
-    )
-    return payload if receipt.type is TransactionType.LEGACY else bytes((receipt.type,)) + payload
+    encoded = receipt._encoded
+    if encoded is None:
+        # Once for the root that a header commits to, and again for the row of the block's receipts.
+        encoded = rlp.encode([receipt.outcome, receipt.cumulative_gas_used, receipt.bloom, receipt.logs])
+        if receipt.type is not TransactionType.LEGACY:
+            encoded = bytes((receipt.type,)) + encoded
+        object.__setattr__(receipt, "_encoded", encoded)
+    return encoded
 
 
 def receipt_body_item(receipt: Receipt) -> bytes:
@@ -85,8 +91,13 @@ def decode_receipt_item(item: bytes) -> Receipt:
     return decode_receipt(item if item and item[0] >= 0xC0 else rlp.as_bytes(rlp.decode(item)))
 
 
-def logs_bloom(logs: Iterable[Log]) -> bytes:
+def logs_bloom(logs: Sequence[Log]) -> bytes:
     """256-byte bloom over each log's address and topics (three bits each)."""
+    return logs_bloom_in_python(logs) if kernels is None else kernels.logs_bloom(logs)
+
+
+def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
+    """See `logs_bloom`."""
     bits = 0
     for log in logs:
         bits |= _bits_of(log.address)

@@ -105,6 +105,17 @@ def split_list(data: bytes, count_max: int | None = None) -> list[bytes]:
     For callers that hash or forward an item as it came: nothing is encoded again. With `count_max`, a list
     of more items is refused at the first one too many.
     """
+    if kernels is not None:
+        try:
+            split: list[bytes] = kernels.rlp_split(data, -1 if count_max is None else count_max)
+            return split
+        except ValueError:
+            pass  # the Python form finds the words
+    return split_list_in_python(data, count_max)
+
+
+def split_list_in_python(data: bytes, count_max: int | None = None) -> list[bytes]:
+    """See `split_list`."""
     start, end, is_list = item_bounds(data, 0, len(data))
     if not is_list or end != len(data):
         raise RlpError("expected exactly one list")

@@ -4,11 +4,12 @@ One dataclass serves all three: a legacy or access-list gas price stands in both
 executes or prices a transaction needs no case distinction. `encoded` and `hash` are made once, at decoding.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Final
+from typing import Final, cast
 
+from node.native import kernels
 from node.primitives import rlp
 from node.primitives.crypto import (
     SECP256K1_HALF_N,
@@ -16,6 +17,7 @@ from node.primitives.crypto import (
     keccak256,
     recover_address,
     recover_addresses,
+    recovers_in_c,
 )
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, Hash32
@@ -109,8 +111,25 @@ class Transaction:
         return min(self.max_priority_fee_per_gas, self.max_fee_per_gas - base_fee_per_gas)
 
 
+_SLOTS: Final = tuple(field.name for field in fields(Transaction))
+_TYPES: Final = tuple(TransactionType)
+
+
 def decode_transaction(encoded: bytes) -> Transaction:
     """Decode an EIP-2718 envelope or a legacy list, as eth_sendRawTransaction takes it."""
+    if kernels is not None:
+        try:
+            kind, *rest = kernels.transaction_fields(encoded)
+        except ValueError:
+            pass  # the Python form finds the words
+        else:
+            made: Transaction = kernels.made(Transaction, _SLOTS, (_TYPES[kind], *rest, None))
+            return made
+    return decode_transaction_in_python(encoded)
+
+
+def decode_transaction_in_python(encoded: bytes) -> Transaction:
+    """See `decode_transaction`."""
     if not encoded:
         raise MalformedTransaction("an empty transaction")
     if encoded[0] >= 0xC0:
@@ -125,7 +144,7 @@ def decode_transaction(encoded: bytes) -> Transaction:
 def decode_body_item(item: bytes) -> Transaction:
     """Decode a transaction from its encoded item in a block body: a list, or a string with an envelope."""
     if item and item[0] >= 0xC0:
-        return _decode_legacy(item)
+        return decode_transaction(item)
     return decode_transaction(rlp.as_bytes(rlp.decode(item)))
 
 
@@ -151,13 +170,20 @@ def signing_hash(tx: Transaction) -> Hash32:
 def recover_senders(transactions: Iterable[Transaction]) -> None:
     """Recover all senders that are not known yet, in one go; a signature that nobody made is passed by."""
     unknown = [tx for tx in transactions if not tx.has_sender]
-    found = recover_addresses(
-        [signing_hash(tx) for tx in unknown],
-        [tx._signature for tx in unknown],
-    )
-    for tx, sender in zip(unknown, found, strict=True):
+    for tx, sender in zip(unknown, _senders(unknown), strict=True):
         if sender is not None:
             tx.remember_sender(sender)
+
+
+def _senders(transactions: Sequence[Transaction]) -> Sequence[Address | None]:
+    if kernels is not None and recovers_in_c():
+        try:
+            return cast("list[Address | None]", kernels.recover_senders([tx.encoded for tx in transactions]))
+        except ValueError:
+            pass  # one that is not decoded in C is among them
+    return recover_addresses(
+        [signing_hash(tx) for tx in transactions], [tx._signature for tx in transactions]
+    )
 
 
 def _decode_legacy(encoded: bytes) -> Transaction:

@@ -49,12 +49,14 @@ class Offered(Protocol):
 class States(Protocol):
     """What the builder asks of the state store."""
 
-    def view(self, block_hash: Hash32) -> StateView:
-        """The state after a block."""
+    def view_once(self, block_hash: Hash32) -> StateView:
+        """The state after a block, for one block on top of it."""
         ...
 
-    def prepare(self, parent_hash: Hash32, changes: StateChanges) -> PreparedState:
-        """Rows and root of a block on top of a kept state."""
+    def prepare(
+        self, parent_hash: Hash32, changes: StateChanges, view: StateView | None = None
+    ) -> PreparedState:
+        """Rows and root of a block on top of a kept state; `view` is the parent's `view_once`."""
         ...
 
 
@@ -115,7 +117,7 @@ class BlockInProgress:
         permit: Permit | None,
     ) -> None:
         parent = request.parent
-        self._parent_view = states.view(parent.hash)
+        self._parent_view = states.view_once(parent.hash)
         self._permit = permit
         self.request = request
         self._states = states
@@ -163,7 +165,7 @@ class BlockInProgress:
     def finish(self) -> BuiltBlock:
         """State root, other roots and header; the block lacks nothing but its seal."""
         outcome = self._session.finish()
-        prepared = self._states.prepare(self.request.parent.hash, outcome.changes)
+        prepared = self._states.prepare(self.request.parent.hash, outcome.changes, self._parent_view)
         transactions = tuple(self._taken.values())
         block = Block(self._header(outcome, prepared, transactions), Body(transactions))
         return BuiltBlock(block, self.request.author, outcome, prepared)

@@ -11,10 +11,14 @@ image in sixteen is whole, drawn by key and block, so that this stays short.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from node.native import kernels
 from node.primitives.errors import StorageError
+from node.primitives.ids import BlockNumber
+from node.storage import schema
+from node.storage.kv import Batch
 
 WHOLE_ONE_IN: Final = 16
 ROW_BYTES_MIN: Final = 64
@@ -22,6 +26,30 @@ ROW_BYTES_MIN: Final = 64
 
 _WHOLE: Final = b"\x00"
 _DIFFERENCE: Final = b"\x01"
+
+
+def put_images_in_python(
+    into: dict[bytes, bytes | None],
+    rows: Mapping[bytes, bytes | None],
+    before: Mapping[bytes, bytes | None],
+    head: bytes,
+    tail: bytes,
+) -> None:
+    """See `put_images`: the image of every row in `before` under head + key + tail."""
+    for key, row in before.items():
+        place = head + key + tail
+        into[place] = encode_image(row, rows[key], place)
+
+
+_put_images = put_images_in_python if kernels is None else kernels.put_images
+
+
+def put_images(
+    batch: Batch, rows: dict[bytes, bytes | None], before: dict[bytes, bytes | None], number: BlockNumber
+) -> None:
+    """What block `number`, which left `rows`, leaves of the same rows before it."""
+    head, tail = schema.history_prefix(b"")[:-1], b"/" + schema.number_bytes(number)
+    _put_images(batch.rows, rows, before, head, tail)
 
 
 def encode_image(before: bytes | None, after: bytes | None, place: bytes) -> bytes:

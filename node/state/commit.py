@@ -17,9 +17,9 @@ from node.state.flat import (
     AccountRow,
     FlatView,
     RowReader,
+    decode_account,
     encode_account,
     encode_slot,
-    read_account,
 )
 from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
@@ -35,29 +35,38 @@ class PreparedState:
 
     root: Hash32
     """The state root after the block."""
-    rows: Mapping[bytes, bytes | None] = field(repr=False)
+    rows: dict[bytes, bytes | None] = field(repr=False)
     """New row by state key, changed rows only; None: there is none any more."""
-    before: Mapping[bytes, bytes | None] = field(repr=False)
+    before: dict[bytes, bytes | None] = field(repr=False)
     """The same keys in the parent's state."""
-    codes: Mapping[bytes, bytes] = field(repr=False)
+    codes: dict[bytes, bytes | None] = field(repr=False)
     """New code by state key; code is never taken back."""
     dead: tuple[tuple[Address, BlockNumber], ...]
     """Storage (address, birth) that was destroyed as a whole."""
 
 
-def commit(read: RowReader, root: Hash32, changes: StateChanges, number: BlockNumber) -> PreparedState:
+def commit(
+    read: RowReader,
+    root: Hash32,
+    changes: StateChanges,
+    number: BlockNumber,
+    held: RowReader | None = None,
+) -> PreparedState:
     """Apply a block's changes to the state with `root` that `read` answers for; `number` is the block's.
 
+    `held` answers the same and has accounts and slots at hand, because an execution has read them.
     Keccak and RLP of every touched trie node: about 25 us per changed account or slot.
     BrokenTrie when the rows do not have that root.
     """
-    run = _Commit(read, number)
+    run = _Commit(read, held or read, number)
     touched = changes.accounts.keys() | changes.storage.keys() | changes.wiped
     leaves: dict[bytes, bytes | None] = {}
     for address in touched:
         run.change_account(address, changes, leaves)
     new_root = run.change_trie(schema.ACCOUNT_NODE_PREFIX, root, leaves)
-    codes = {schema.code_key(code_hash): code for code_hash, code in changes.codes.items() if code}
+    codes: dict[bytes, bytes | None] = {
+        schema.code_key(code_hash): code for code_hash, code in changes.codes.items() if code
+    }
     return PreparedState(new_root, run.rows, run.before, codes, tuple(sorted(run.dead)))
 
 
@@ -76,8 +85,9 @@ def root_after(view: StateView, changes: StateChanges) -> Hash32:
 class _Commit:
     """The rows of one block in the making."""
 
-    def __init__(self, read: RowReader, number: BlockNumber) -> None:
+    def __init__(self, read: RowReader, held: RowReader, number: BlockNumber) -> None:
         self._read = read
+        self._held = held
         self._number = number
         self.rows: dict[bytes, bytes | None] = {}
         self.before: dict[bytes, bytes | None] = {}
@@ -87,17 +97,15 @@ class _Commit:
         self, address: Address, changes: StateChanges, leaves: dict[bytes, bytes | None]
     ) -> None:
         """Storage first, because the account's leaf holds its root."""
-        old = read_account(self._read, address)
+        key = schema.account_key(address)
+        old_row = self._held(key)
+        old = None if old_row is None else decode_account(old_row)
         account = _account_after(address, changes, old)
         new = None if account is None else self._with_storage(address, account, old, changes)
         if old is not None and old.has_storage and (account is None or address in changes.wiped):
             self.dead.append((address, old.birth))
         if new != old:
-            self._put(
-                schema.account_key(address),
-                None if old is None else encode_account(old),
-                None if new is None else encode_account(new),
-            )
+            self._put(key, old_row, None if new is None else encode_account(new))
             leaves[keccak256(address)] = None if new is None else new.leaf
 
     def change_trie(self, prefix: bytes, root: Hash32, leaves: dict[bytes, bytes | None]) -> Hash32:
@@ -127,7 +135,7 @@ class _Commit:
         for slot, value in slots.items():
             slot_bytes = slot.to_bytes(32, "big")
             key = prefix + slot_bytes
-            old, new = self._read(key), encode_slot(value)
+            old, new = self._held(key), encode_slot(value)
             if old != new:
                 self._put(key, old, new)
                 leaves[keccak256(slot_bytes)] = None if new is None else rlp.encode_bytes(new)

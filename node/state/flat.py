@@ -20,6 +20,8 @@ RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a state key in one fixed state, or None where there is none."""
 
 NO_BIRTH: Final = -1
+PLAIN_ACCOUNT_BYTES: Final = 40
+"""A row of nonce and balance alone."""
 
 
 class AccountRow(NamedTuple):
@@ -46,14 +48,7 @@ class AccountRow(NamedTuple):
     @property
     def leaf(self) -> bytes:
         """The account's value in the account trie (Yellow Paper 4.1)."""
-        return rlp.encode_list(
-            (
-                rlp.encode_uint(self.nonce),
-                rlp.encode_uint(self.balance),
-                b"\xa0" + self.storage_root,
-                b"\xa0" + self.code_hash,
-            )
-        )
+        return rlp.encode((self.nonce, self.balance, self.storage_root, self.code_hash))
 
 
 def encode_account(row: AccountRow) -> bytes:
@@ -92,6 +87,20 @@ def encode_slot(value: int) -> bytes | None:
     return value.to_bytes((value.bit_length() + 7) >> 3, "big") if value else None
 
 
+class HeldRows(dict[bytes, bytes | None]):
+    """Rows by key, read when they are first asked for: a RowReader is its `__getitem__`."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: RowReader) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, key: bytes) -> bytes | None:
+        row = self[key] = self._read(key)
+        return row
+
+
 class FlatView:
     """StateView over rows. May be used from any thread; `read` must answer for one fixed state."""
 
@@ -109,10 +118,16 @@ class FlatView:
 
     def account(self, address: Address) -> Account | None:
         """See StateView."""
-        row = read_account(self._read, address)
-        has_storage = row is not None and row.has_storage
-        self._slots[address] = schema.slot_prefix(address, row.birth) if row and has_storage else None
-        return None if row is None else row.account
+        encoded = self._read(schema.account_key(address))
+        if encoded is None or len(encoded) == PLAIN_ACCOUNT_BYTES:
+            # Without code and storage: nearly all accounts of a block.
+            self._slots[address] = None
+            if encoded is None:
+                return None
+            return Account(int.from_bytes(encoded[:8], "big"), int.from_bytes(encoded[8:], "big"), EMPTY_HASH)
+        row = decode_account(encoded)
+        self._slots[address] = schema.slot_prefix(address, row.birth) if row.has_storage else None
+        return row.account
 
     def storage(self, address: Address, slot: int) -> int:
         """See StateView."""

@@ -7,7 +7,7 @@ from node.primitives import rlp
 from node.primitives.block import BlockRef
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
-from node.state.before_images import decode_image, encode_image, tells_row, undo
+from node.state.before_images import decode_image, put_images, tells_row, undo
 from node.state.commit import PreparedState
 from node.storage import schema
 from node.storage.kv import Batch, Reader, Snapshot
@@ -28,12 +28,9 @@ def row_after(kv: Snapshot, key: bytes, number: BlockNumber) -> bytes | None:
 
 def put_state(batch: Batch, ref: BlockRef, state: PreparedState) -> None:
     """Bring the flat rows and trie nodes forward over one block, and leave its before-images."""
-    number = schema.number_bytes(ref.number)
     batch.rows.update(state.rows)
     batch.rows.update(state.codes)
-    for key, before in state.before.items():
-        place = schema.history_prefix(key) + number
-        batch.put(place, encode_image(before, state.rows[key], place))
+    put_images(batch, state.rows, state.before, ref.number)
     batch.put(schema.state_keys_key(ref.number), rlp.encode(list(state.before)))
     for address, birth in state.dead:
         batch.put(schema.dead_storage_prefix(ref.number) + address + schema.number_bytes(birth), b"")

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from node.config.settings import StorageSettings
+from node.native import kernels
 from node.primitives.block import BlockRef
 from node.primitives.errors import RequestError, StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.state import AccountProof, StateChanges, StateView
 from node.state import history
 from node.state.commit import PreparedState, commit
-from node.state.flat import FlatView, RowReader
+from node.state.flat import FlatView, HeldRows, RowReader
 from node.state.proofs import account_proof
 from node.storage import schema
 from node.storage.blocks import decode_ref, encode_ref, read_number
@@ -124,10 +126,23 @@ class StateStore:
 
     # --- blocks above the base
 
-    def prepare(self, parent_hash: Hash32, changes: StateChanges) -> PreparedState:
-        """Rows and root of a block on top of a kept state; changes nothing. Heavy: belongs in a worker."""
+    def view_once(self, block_hash: Hash32) -> StateView:
+        """The same as `view`, for one block on top: a row that was read once is held until the view is gone.
+
+        An execution reads what it changes, `prepare` then asks for it again.
+        """
+        read, _, root = self._reader(block_hash)
+        return FlatView(HeldRows(read).__getitem__, root)
+
+    def prepare(
+        self, parent_hash: Hash32, changes: StateChanges, view: StateView | None = None
+    ) -> PreparedState:
+        """Rows and root of a block on top of a kept state; changes nothing. Heavy: belongs in a worker.
+
+        `view`: the parent's `view_once`, through which the block was executed.
+        """
         read, parent, root = self._reader(parent_hash)
-        return commit(read, root, changes, parent + 1)
+        return commit(read, root, changes, parent + 1, view.rows if isinstance(view, FlatView) else None)
 
     def add(self, ref: BlockRef, parent_hash: Hash32, prepared: PreparedState) -> None:
         """Make a prepared state readable under its block's hash, on top of the base or another layer."""
@@ -262,20 +277,20 @@ def _layers_on(moment: _Moment, block_hash: Hash32) -> dict[Hash32, _Layer]:
 
 
 def _layered(layers: Sequence[PreparedState], base: Snapshot) -> RowReader:
-    changed = tuple(layer.rows for layer in layers)
-    codes = tuple(layer.codes for layer in layers if layer.codes)
-    beneath = base.get
+    rows = (*(layer.rows for layer in layers), *(layer.codes for layer in layers if layer.codes))
+    return partial(_row_of_layers, rows, base.get)
 
-    def read(key: bytes) -> bytes | None:
-        for rows in changed:
-            if key in rows:
-                return rows[key]
-        for rows in codes:
-            if key in rows:
-                return rows[key]
-        return beneath(key)
 
-    return read
+def _layered_row_in_python(
+    layers: tuple[Mapping[bytes, bytes | None], ...], beneath: RowReader, key: bytes
+) -> bytes | None:
+    for rows in layers:
+        if key in rows:
+            return rows[key]
+    return beneath(key)
+
+
+_row_of_layers = _layered_row_in_python if kernels is None else kernels.layered_row
 
 
 def _past(base: Snapshot, number: BlockNumber) -> RowReader:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from node.native import kernels
 from node.primitives import rlp
 from node.primitives.ids import Hash32
 from node.trie.nodes import (
@@ -18,9 +19,16 @@ from node.trie.nodes import (
 
 def ordered_root(encoded_items: Sequence[bytes]) -> Hash32:
     """Root of the trie that maps rlp(0), rlp(1), ... to the items (none of them empty)."""
-    count = len(encoded_items)
-    if count == 0:
+    if not encoded_items:
         return root_of(None)
+    if kernels is not None:
+        return Hash32(kernels.ordered_root(encoded_items))
+    return ordered_root_in_python(encoded_items)
+
+
+def ordered_root_in_python(encoded_items: Sequence[bytes]) -> Hash32:
+    """See `ordered_root`; of one item at least."""
+    count = len(encoded_items)
     order, keys = _ordered_keys(count)
     values = [encoded_items[index] for index in order]
     return root_of(_built(keys, values, 0, count, 0))

@@ -1,0 +1,24 @@
+/* A signed transaction taken apart: what transaction.c finds, and recover.c needs. */
+
+#ifndef PHOENIX_TRANSACTION_H
+#define PHOENIX_TRANSACTION_H
+
+#include "kernels.h"
+
+typedef struct {
+    const uint8_t *data;
+    int type, count, gas; /* EIP-2718; how many items; index of the gas limit: recipient, value, data follow */
+    rlp_bounds items[12];
+    size_t start, unsigned_end; /* of the first item; of the items that are signed */
+    int is_protected; /* legacy: signed for one chain (EIP-155) */
+    uint64_t chain_id; /* of a protected legacy transaction */
+    uint8_t signature[65]; /* r, s, y parity */
+} transaction;
+
+/* 0 where the bytes are no transaction, or one that Python must look at. The access list is not looked into. */
+int transaction_parse(const uint8_t *data, size_t size, transaction *tx);
+
+/* What the sender signed: 32 bytes to `digest`. 0 without memory. Needs no interpreter lock. */
+int transaction_digest(const transaction *tx, uint8_t *digest);
+
+#endif
