@@ -29,6 +29,7 @@ INIT_CODE_BYTES_MAX: Final = 49_152
 """Shanghai on (EIP-3860)."""
 NONCE_MAX: Final = (1 << 64) - 1
 """No transaction may carry it: the sender's nonce could not grow any more (EIP-2681)."""
+_ALL_TYPES_SINCE: Final = Fork.LONDON
 
 
 # --- why a transaction may not stand in a block
@@ -187,6 +188,8 @@ def check_call(call: Call, context: BlockContext, sender_account: Account | None
 def check_signer(tx: Transaction, context: BlockContext) -> None:
     """The fork knows the type, and the signature is for this chain."""
     fork = context.fork
+    if tx.chain_id == context.chain_id and fork >= _ALL_TYPES_SINCE:
+        return
     if tx.type is TransactionType.FEE_MARKET and fork < Fork.LONDON:
         raise TransactionTypeNotSupported("fee-market", Fork.LONDON)
     if tx.type is TransactionType.ACCESS_LIST and fork < Fork.BERLIN:

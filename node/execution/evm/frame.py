@@ -1,7 +1,7 @@
 """A message call in progress (Yellow Paper section 9: the machine state and execution environment)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from node.execution.evm.halts import OutOfGas
 from node.primitives.ids import Address
@@ -50,8 +50,7 @@ class WatchedBlock:
         return getattr(self._block, name)
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionEnvironment:
+class TransactionEnvironment(NamedTuple):
     """What instructions read of the transaction."""
 
     origin_word: int

@@ -1,8 +1,7 @@
 """The loop: runs the innermost frame until it calls, stops or halts, then whoever waits for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.execution.evm.frame import Frame, Step
 from node.execution.evm.halts import CodeTooLarge, Halt, InvalidCodePrefix, OutOfGas
@@ -17,8 +16,7 @@ CODE_DEPOSIT_GAS: Final = 200
 """Per byte of deployed code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How the outermost frame ended."""
 
     output: bytes

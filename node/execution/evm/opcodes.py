@@ -17,6 +17,7 @@ fork on.
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
+from typing import Final
 
 from node.primitives.chain_spec import Fork
 
@@ -53,7 +54,8 @@ _P, _R, _D, _E = Kind.PURE, Kind.READ, Kind.DO, Kind.END
 _CONST, _BERLIN, _ISTANBUL = Fork.CONSTANTINOPLE, Fork.BERLIN, Fork.ISTANBUL
 _LONDON, _SHANGHAI, _CANCUN = Fork.LONDON, Fork.SHANGHAI, Fork.CANCUN
 _WARM = "warm_account(F,{a})"
-_GROW32 = "if {a}+32>len(m):expand(F,{a}+32)"
+GROW_WORD: Final = "if {a}+32>len(m):expand(F,{a}+32)"
+"""Memory covers the word at {a}."""
 
 _ROWS = (
     Opcode(0x00, "STOP", 0, 0, 0, _E, "return None"),
@@ -120,8 +122,8 @@ _ROWS = (
     Opcode(0x49, "BLOBHASH", 3, 1, 1, _P, "0x0", since=_CANCUN),
     Opcode(0x4A, "BLOBBASEFEE", 2, 0, 1, _P, "0x1", since=_CANCUN),
     Opcode(0x50, "POP", 2, 1, 0, _D, ""),
-    Opcode(0x51, "MLOAD", 3, 1, 1, _R, "ib(m[{a}:{a}+32],'big')", _GROW32),
-    Opcode(0x52, "MSTORE", 3, 2, 0, _D, "m[{a}:{a}+32]={b:word}", _GROW32),
+    Opcode(0x51, "MLOAD", 3, 1, 1, _R, "ib(m[{a}:{a}+32],'big')", GROW_WORD),
+    Opcode(0x52, "MSTORE", 3, 2, 0, _D, "m[{a}:{a}+32]={b:word}", GROW_WORD),
     Opcode(0x53, "MSTORE8", 3, 2, 0, _D, "m[{a}]={b}&255", "if {a}>=len(m):expand(F,{a}+1)"),
     Opcode(0x54, "SLOAD", 200, 1, 1, _R, "F.world.storage(F.address,{a})"),  # EIP-150
     Opcode(0x54, "SLOAD", 800, 1, 1, _R, "F.world.storage(F.address,{a})", since=_ISTANBUL),

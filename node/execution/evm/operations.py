@@ -3,12 +3,14 @@
 Each takes the frame first and charges its dynamic gas itself. Word arguments are ints below 2**256.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
 from node.primitives.crypto import keccak256
-from node.primitives.ids import Address, Hash32
+from node.primitives.ids import Address
 from node.primitives.receipt import Log
 
 WORD_MASK: Final = (1 << 256) - 1
@@ -17,6 +19,7 @@ ADDRESS_MASK: Final = (1 << 160) - 1
 SSTORE_SENTRY_GAS: Final = 2300
 """SSTORE with no more gas than this fails (EIP-2200)."""
 
+_log: Callable[[tuple[Address, tuple[bytes, ...], bytes]], Log] = partial(tuple.__new__, Log)
 _SET, _RESET, _CLEAR_REFUND = 20_000, 5_000, 15_000
 
 
@@ -113,8 +116,8 @@ def log(frame: Frame, offset: int, size: int, topics: tuple[int, ...]) -> None:
         raise WriteProtection
     charge(frame, 8 * size)
     data = read(frame, offset, size)
-    words = tuple([Hash32(topic.to_bytes(32, "big")) for topic in topics])
-    frame.world.logs.append(Log(frame.address, words, data))
+    words = tuple([topic.to_bytes(32, "big") for topic in topics])
+    frame.world.logs.append(_log((frame.address, words, data)))
 
 
 # --- accounts and block
@@ -164,7 +167,9 @@ def sload(frame: Frame, slot: int) -> int:
     key = (address, slot)
     if key not in world.warm:
         world.warm_up(key)
-        charge(frame, frame.schedule.cold_slot_gas)
+        frame.gas -= frame.schedule.cold_slot_gas
+        if frame.gas < 0:
+            raise OutOfGas
     return world.storage(address, slot)
 
 

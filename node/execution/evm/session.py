@@ -7,9 +7,9 @@ from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnviron
 from node.execution.evm.halts import AddressCollision, Halt
 from node.execution.evm.machine import Ending, polled, run
 from node.execution.evm.messages import created_address, run_precompile
-from node.execution.evm.program import ProgramCache
+from node.execution.evm.program import Program, ProgramCache
 from node.execution.evm.schedule import schedule_of
-from node.execution.evm.world import Snapshot, WarmKey, World
+from node.execution.evm.world import START, Snapshot, WarmKey, World
 from node.execution.executor import BlockContext, BlockOutcome, Call, CallResult, Interrupted
 from node.execution.intrinsic import (
     check_gas_left,
@@ -48,6 +48,13 @@ class FastSession:
         self._world = world or World(parent)
         self._receipts: list[Receipt] = []
         self._gas_used = 0
+        self._precompiles = precompiles.precompiles_of(context.fork)
+        self._always_warm: set[WarmKey] = set()
+        if self._schedule.access_lists:
+            self._always_warm |= self._precompiles.keys()
+        if context.fork >= Fork.SHANGHAI:
+            self._always_warm.add(context.author)
+        self._last_program: tuple[Hash32, Program] = EMPTY_HASH, programs.once(b"")
         self._block = BlockEnvironment(
             number=context.number,
             timestamp=context.timestamp,
@@ -66,10 +73,9 @@ class FastSession:
 
     def apply(self, tx: Transaction, interrupted: Interrupted | None = None) -> Receipt:
         """Execute one transaction; InvalidTransaction, ExecutionInterrupted leave the session as it was."""
-        world = self._world
-        sender = tx.sender
-        intrinsic_gas = check_transaction(tx, self._context, world.existing(sender))
-        check_gas_left(tx.gas_limit, self._context.gas_limit - self._gas_used)
+        world, context = self._world, self._context
+        intrinsic_gas = check_transaction(tx, context, world.existing(tx.sender))
+        check_gas_left(tx.gas_limit, context.gas_limit - self._gas_used)
         execution = self.execute(tx, intrinsic_gas, interrupted)
         self._gas_used += execution.gas_used
         logs = tuple(world.logs)
@@ -104,30 +110,31 @@ class FastSession:
         self, message: Transaction | Call, intrinsic_gas: int, interrupted: Interrupted | None
     ) -> Execution:
         """Run a checked transaction or call; whatever is raised leaves the session as it was."""
-        world, base_fee = self._world, self._context.base_fee_per_gas
-        price = effective_gas_price(message.max_fee_per_gas, message.max_priority_fee_per_gas, base_fee)
-        world.begin_transaction()
-        start = world.snapshot()
+        world, sender, gas_limit = self._world, message.sender, message.gas_limit
+        price = effective_gas_price(
+            message.max_fee_per_gas, message.max_priority_fee_per_gas, self._context.base_fee_per_gas
+        )
+        world.begin_transaction(self._always_warm)
         try:
-            nonce = world.account(message.sender).nonce
-            world.buy_gas(message.sender, message.gas_limit * price)
-            recipient = message.to or created_address(message.sender, nonce, b"", None)
-            self._warm_up(message, recipient)
-            ending = self._run(message, recipient, message.gas_limit - intrinsic_gas, price, interrupted)
-            return self._settle(message, recipient, price, ending)
+            nonce = world.buy_gas(sender, gas_limit * price)
+            recipient = message.to or created_address(sender, nonce, b"", None)
+            self._warm_up(message, sender, recipient)
+            ending = self._run(message, sender, recipient, gas_limit - intrinsic_gas, price, interrupted)
+            return self._settle(sender, gas_limit, recipient, price, ending)
         except BaseException:
-            world.revert(start)
+            world.revert(START)
             raise
 
     def _run(
         self,
         message: Transaction | Call,
+        sender: Address,
         recipient: Address,
         gas: int,
         price: int,
         interrupted: Interrupted | None,
     ) -> Ending:
-        world, sender, value = self._world, message.sender, message.value
+        world, value = self._world, message.value
         snapshot = world.snapshot()
         if message.to is None:
             if world.is_occupied(recipient):
@@ -138,13 +145,13 @@ class FastSession:
             data = message.data
         world.transfer(sender, recipient, value)
         if message.to is not None:
-            contract = precompiles.find(recipient, self._schedule.fork)
+            contract = self._precompiles.get(recipient)
             if contract is not None:
                 return self._run_precompile(contract, data, gas, snapshot, polled(interrupted))
             code_hash = world.account(recipient).code_hash
             if code_hash == EMPTY_HASH:
                 return Ending(b"", gas, None)
-            program = self._programs.get(code_hash, world.code_of)
+            program = self._program(code_hash)
         frame = Frame(
             world=world,
             schedule=self._schedule,
@@ -163,6 +170,14 @@ class FastSession:
         )
         return run(frame, interrupted)
 
+    def _program(self, code_hash: Hash32) -> Program:
+        """The program of deployed code; mostly that of the transaction before."""
+        last_hash, program = self._last_program
+        if code_hash != last_hash:
+            program = self._programs.get(code_hash, self._world.code_of)
+            self._last_program = code_hash, program
+        return program
+
     def _run_precompile(
         self,
         contract: precompiles.Precompile,
@@ -179,35 +194,32 @@ class FastSession:
         return Ending(output, left, None)
 
     def _settle(
-        self, message: Transaction | Call, recipient: Address, price: int, ending: Ending
+        self, sender: Address, gas_limit: int, recipient: Address, price: int, ending: Ending
     ) -> Execution:
-        world, fork = self._world, self._schedule.fork
-        used = message.gas_limit - ending.gas_left
-        refund = min(world.refund, refund_cap(used, fork))
+        world = self._world
+        used = gas_limit - ending.gas_left
+        refund = world.refund and min(world.refund, refund_cap(used, self._schedule.fork))
         used -= refund
         if price:
-            world.add_balance(message.sender, (message.gas_limit - used) * price)
+            world.add_balance(sender, (gas_limit - used) * price)
         world.add_balance(self._context.author, used * (price - (self._context.base_fee_per_gas or 0)))
         world.finish_transaction()
         return Execution(used, refund, ending.output, ending.error, recipient)
 
-    def _warm_up(self, message: Transaction | Call, recipient: Address) -> None:
+    def _warm_up(self, message: Transaction | Call, sender: Address, recipient: Address) -> None:
         """What is paid for before the first instruction (EIP-2929, EIP-2930, EIP-3651)."""
         if not self._schedule.access_lists:
             return
         warm = self._world.warm
-        warm.update(precompiles.precompiles_of(self._schedule.fork))
-        warm.add(message.sender)
+        warm.add(sender)
         warm.add(recipient)
-        if self._schedule.fork >= Fork.SHANGHAI:
-            warm.add(self._context.author)
         for address, keys in message.access_list:
             warm.add(address)
             warm.update((address, int.from_bytes(key, "big")) for key in keys)
 
     def _touched(self, call: Call, recipient: Address, accessed: set[WarmKey]) -> AccessList:
         """The access list that would have paid for all that the call reached, in ascending order."""
-        given = {*precompiles.precompiles_of(self._schedule.fork), call.sender, recipient}
+        given = {*self._precompiles, call.sender, recipient}
         if self._schedule.fork >= Fork.SHANGHAI:
             given.add(self._context.author)
         slots: dict[Address, list[int]] = {}

@@ -4,9 +4,10 @@ Nearly free beside the run itself: every wei that moves passes `World.transfer`,
 is undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from node.execution.evm.world import World
+from node.execution.evm.world import WarmKey, World
 from node.primitives.ids import Address
 from node.primitives.state import StateView
 
@@ -34,9 +35,9 @@ class WatchedWorld(World):
         self._own = True
         self._created_now: Address | None = None
 
-    def begin_transaction(self) -> None:
+    def begin_transaction(self, warm: Iterable[WarmKey] = ()) -> None:
         """See World."""
-        super().begin_transaction()
+        super().begin_transaction(warm)
         self.moves = []
         self._own = True
         self._created_now = None

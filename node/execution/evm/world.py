@@ -4,7 +4,8 @@ Current values are plain dicts; every change leaves an entry in one undo list, s
 and a revert pops entries. Values read from the parent stay in the same dicts: each is read once per block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from node.primitives.crypto import EMPTY_HASH, keccak256
@@ -17,6 +18,8 @@ RIPEMD160_ADDRESS: Final = Address(bytes(19) + b"\x03")
 
 WarmKey: TypeAlias = Address | tuple[Address, int]
 """An account, or one of its slots."""
+_account: Callable[[tuple[int, int, Hash32]], Account] = partial(tuple.__new__, Account)
+"""Account(*...) without a function in Python between: a block makes some four for each transaction."""
 _Slots: TypeAlias = dict[int, int]
 _ACCOUNT, _SLOT, _WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
 
@@ -29,6 +32,11 @@ class Snapshot(NamedTuple):
     refund: int
 
 
+_snapshot: Callable[[tuple[int, int, int]], Snapshot] = partial(tuple.__new__, Snapshot)
+START: Final = Snapshot(0, 0, 0)
+"""Where every transaction begins."""
+
+
 class World:
     """Accounts, storage, logs, refunds and the transaction's warm sets."""
 
@@ -36,6 +44,7 @@ class World:
         self._parent = parent
         self._has_storage: Callable[[Address], bool] | None = getattr(parent, "has_storage", None)
         self._accounts: dict[Address, Account | None] = {}
+        self._accounts_before: dict[Address, Account | None] = {}
         self._slots: dict[Address, _Slots] = {}
         self._codes: dict[Hash32, bytes] = {}
         self._changed_accounts: set[Address] = set()
@@ -56,10 +65,10 @@ class World:
 
     # --- transactions and snapshots
 
-    def begin_transaction(self) -> None:
-        """Forget what lives for one transaction."""
+    def begin_transaction(self, warm: Iterable[WarmKey] = ()) -> None:
+        """Forget what lives for one transaction; `warm` is warm in every one."""
         self._undo.clear()
-        self.warm = set()
+        self.warm = set(warm)
         self.refund = 0
         self.logs = []
         self._originals.clear()
@@ -70,7 +79,7 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """Now."""
-        return Snapshot(len(self._undo), len(self.logs), self.refund)
+        return _snapshot((len(self._undo), len(self.logs), self.refund))
 
     def revert(self, snapshot: Snapshot) -> None:
         """Undo all that happened since."""
@@ -108,12 +117,11 @@ class World:
             self._wipe(address)
         for address in self._touched:
             account = self._account(address)
-            if account is not None and account.is_empty:
-                self._set(address, None)
+            if account is not None and not account[0] and account.is_empty:
+                self._replace(address, account, None)
 
     def changes(self) -> StateChanges:
         """All that differs from the parent, final values only; nothing that is as it was."""
-        parent = self._parent
         storage = {}
         for address, slots in self._changed_slots.items():
             changed = self._differing_slots(address, slots)
@@ -122,7 +130,7 @@ class World:
         accounts: dict[Address, Account | None] = {}
         wiped = set()
         for address in self._changed_accounts | storage.keys() | self._wiped:
-            account, before = self._accounts.get(address), parent.account(address)
+            account, before = self._account(address), self._accounts_before[address]
             if before is not None and (account is None or address in self._wiped):
                 wiped.add(address)
             elif account == before and address not in storage:
@@ -146,7 +154,8 @@ class World:
         try:
             return self._accounts[address]
         except KeyError:
-            account = self._accounts[address] = self._parent.account(address)
+            account = self._parent.account(address)
+            self._accounts[address] = self._accounts_before[address] = account
             return account
 
     def existing(self, address: Address) -> Account | None:
@@ -158,7 +167,10 @@ class World:
         return self._account(address) or EMPTY_ACCOUNT
 
     def _set(self, address: Address, account: Account | None) -> None:
-        self._undo.append((_ACCOUNT, address, self._account(address)))
+        self._replace(address, self._account(address), account)
+
+    def _replace(self, address: Address, before: Account | None, account: Account | None) -> None:
+        self._undo.append((_ACCOUNT, address, before))
         self._accounts[address] = account
         self._changed_accounts.add(address)
 
@@ -196,8 +208,9 @@ class World:
         """Add wei (negative takes); the account is touched."""
         self.touch(address)
         if amount:
-            account = self.account(address)
-            self._set(address, Account(account.nonce, account.balance + amount, account.code_hash))
+            before = self._account(address)
+            nonce, balance, code_hash = before or EMPTY_ACCOUNT
+            self._replace(address, before, _account((nonce, balance + amount, code_hash)))
 
     def transfer(self, source: Address, target: Address, amount: int) -> None:
         """Move wei that the source is known to have."""
@@ -211,11 +224,13 @@ class World:
         self.touch(address)
         self._set(address, Account(account.nonce + 1, account.balance, account.code_hash))
 
-    def buy_gas(self, address: Address, price: int) -> None:
-        """A transaction begins: the sender's nonce grows and all its gas is paid for."""
-        nonce, balance, code_hash = self.account(address)
+    def buy_gas(self, address: Address, price: int) -> int:
+        """A transaction begins: the sender's nonce grows and all its gas is paid for; the nonce before."""
+        before = self._account(address)
+        nonce, balance, code_hash = before or EMPTY_ACCOUNT
         self.touch(address)
-        self._set(address, Account(nonce + 1, balance - price, code_hash))
+        self._replace(address, before, _account((nonce + 1, balance - price, code_hash)))
+        return nonce
 
     def code(self, address: Address) -> bytes:
         """The account's code."""

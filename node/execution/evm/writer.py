@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from node.execution.evm.blocks import STACK_ITEMS_MAX, Instruction
-from node.execution.evm.opcodes import Kind, Opcode
+from node.execution.evm.opcodes import GROW_WORD, Kind, Opcode
 
 OPERANDS: Final = "abcdefg"
 
@@ -55,6 +55,8 @@ class Writer:
         self._growth = 0
         """Most items above the height at entry."""
         self._temporaries = 0
+        self._memory = 0
+        """Bytes that memory has at least where the next line stands: it never shrinks."""
         self._folding = folding
         self._blocks: list[tuple[int, int, int]] = []
         """For each block: its first line, and inputs and growth before it."""
@@ -88,9 +90,9 @@ class Writer:
                 self._value(opcode, instruction.pc)
             case _:
                 operands = self.operands(opcode, computed=bool(opcode.text))
-                for text in (opcode.before, opcode.text):
-                    if text:
-                        self.emit(text.format(**operands))
+                self._prepare(opcode, operands)
+                if opcode.text:
+                    self.emit(opcode.text.format(**operands))
 
     def emit(self, line: str) -> None:
         """Write a line. One that asks for the gas left finds nothing owed."""
@@ -159,6 +161,16 @@ class Writer:
         self.lines.append(f"t{self._temporaries}={symbol}")
         return Symbol(f"t{self._temporaries}")
 
+    def _prepare(self, opcode: Opcode, operands: dict[str, Symbol]) -> None:
+        """Write what comes before the instruction; memory that was grown already is not asked for again."""
+        if opcode.before == GROW_WORD and operands["a"].known:
+            end = int(operands["a"], 16) + 32
+            if end <= self._memory:
+                return
+            self._memory = end
+        if opcode.before:
+            self.emit(opcode.before.format(**operands))
+
     def _value(self, opcode: Opcode, pc: int) -> None:
         operands = self.operands(opcode, computed="truth" not in opcode.text)
         if opcode.name == "PC":
@@ -169,8 +181,7 @@ class Writer:
         elif opcode.truth:
             self._push(Symbol(opcode.text.format(**operands), opcode.truth.format(**operands)))
         else:
-            if opcode.before:
-                self.emit(opcode.before.format(**operands))
+            self._prepare(opcode, operands)
             self._temporaries += 1
             name = f"t{self._temporaries}"
             self.emit(f"{name}={opcode.text.format(**operands)}")
