@@ -1,0 +1,140 @@
+"""Where the time of importing a block goes, stage by stage: CPU time per transaction, on one core.
+
+    python tests/bench/import_stages.py                                    transfers and both kinds of ERC-20
+    python tests/bench/import_stages.py --kinds "erc-20, old holders" --blocks 24 --layers 1
+
+The blocks are those of `import_blocks.py`, imported one after another into LevelDB by the fast executor, in
+this process. A stage is what a function of the importer takes without the stages that it calls; the least
+and the middle of the last blocks are shown, because other programs on the machine only ever add. With few
+`--layers` the state reaches the disk with every block, as it does in a node once it has that many layers.
+"""
+
+import argparse
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from node.chain import ledger, state_keeper
+from node.config.settings import StorageSettings
+from node.execution.evm.session import FastSession
+from node.native import in_words
+from node.primitives.block import decode_block
+from node.primitives.transaction import recover_senders
+from node.state.store import StateStore
+from node.storage import blocks as rows
+from node.storage.leveldb import LevelDB
+from tests.bench.import_blocks import EXECUTORS, KINDS, SENDERS, make_blocks, network
+from tests.chain.harness import ChainMaker, take
+
+STAGES: Final[tuple[tuple[Any, str, str], ...]] = (
+    (ledger.Ledger, "verify_headers", "header and seal"),
+    (ledger, "verify_body", "transactions root"),
+    (state_keeper, "run_block", "execution"),
+    (FastSession, "finish", "what changed"),
+    (StateStore, "prepare", "state root and rows"),
+    (state_keeper, "verify_outcome", "receipts root"),
+    (rows, "put_block", "body and receipts packed"),
+    (rows, "put_canonical", "transaction index"),
+    (StateStore, "flatten", "before-images"),
+    (LevelDB, "write", "LevelDB write"),
+)
+WARM_UP: Final = 2
+"""Blocks that are not counted."""
+
+
+class Clock:
+    """CPU seconds of this thread by stage, each without those inside it."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inner: list[float] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What happens inside is this stage's."""
+        started = time.thread_time()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            spent = time.thread_time() - started
+            self.spent[name] += spent - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += spent
+
+    def watch(self, owner: Any, function: str, name: str) -> None:
+        """From now on this function is a stage."""
+        original = getattr(owner, function)
+
+        def timed(*args: Any, **options: Any) -> Any:
+            with self.stage(name):
+                return original(*args, **options)
+
+        setattr(owner, function, timed)
+
+
+def measure(kind: str, count: int, accounts: int, layers: int, clock: Clock) -> list[Counter[str]]:
+    """Stages of every block but the first ones."""
+    spec, settings = network(accounts), replace(StorageSettings(), state_layers_max=layers)
+    encoded = make_blocks(spec, kind, count)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        kv = LevelDB.open(Path(folder) / "db", settings)
+        maker = ChainMaker(spec, executor=EXECUTORS["fast"](), kv=kv, settings=settings)
+        for each in encoded:
+            clock.spent.clear()
+            gc.collect()
+            gc.disable()
+            with clock.stage("the rest"):
+                with clock.stage("decoding"):
+                    block = decode_block(each)
+                with clock.stage("senders"):
+                    recover_senders(block.transactions)
+                take(maker.chain, [block])
+            gc.enable()
+            found.append(Counter(clock.spent))
+    return found[WARM_UP:]
+
+
+def report(kind: str, blocks: Sequence[Counter[str]]) -> None:
+    """A line for each stage, the dearest first."""
+    write, share = sys.stdout.write, 1e6 / KINDS[kind]
+    write(f"\n{kind}: {len(blocks)} blocks of {KINDS[kind]}\n{'us/tx':28}{'least':>8}{'middle':>8}\n")
+    names = {name for block in blocks for name in block}
+    least = {name: min(block[name] for block in blocks) * share for name in names}
+    middle = {name: statistics.median(block[name] for block in blocks) * share for name in names}
+    for name in sorted(names, key=lambda name: -least[name]):
+        write(f"{name:28}{least[name]:8.1f}{middle[name]:8.1f}\n")
+    write(f"{'sum':28}{sum(least.values()):8.1f}{sum(middle.values()):8.1f}\n")
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--blocks", type=int, default=8)
+    parser.add_argument("--accounts", type=int, default=SENDERS)
+    parser.add_argument("--layers", type=int, default=1, help="blocks whose state is in memory alone")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS)[:3])
+    options = parser.parse_args()
+    clock = Clock()
+    for stage in STAGES:
+        clock.watch(*stage)
+    sys.stdout.write(f"kernels: {in_words()}\n")
+    for kind in options.kinds:
+        report(kind, measure(kind, options.blocks, options.accounts, options.layers, clock))
+
+
+if __name__ == "__main__":
+    main()
