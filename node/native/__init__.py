@@ -8,8 +8,11 @@ check every length themselves, and let go of the interpreter lock where they tak
 """
 
 import os
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+Form = TypeVar("Form", bound=Callable[..., Any])
 
 PURE_VARIABLE: Final = "PHOENIX_PURE_PYTHON"
 
@@ -37,6 +40,12 @@ def has(name: str) -> bool:
     """Whether there is a kernel of this name: some need what not every machine has."""
     module: ModuleType | None = kernels
     return hasattr(module, name)
+
+
+def kernel_or(in_python: Form, name: str) -> Form:
+    """The kernel of this name where there is one (an extension that was built earlier may lack it)."""
+    found: Form = getattr(kernels, name, in_python)
+    return found
 
 
 kernels = None if _is_pure() else _kernels

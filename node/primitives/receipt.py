@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from node.native import kernels
+from node.native import kernel_or
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
@@ -93,7 +93,7 @@ def decode_receipt_item(item: bytes) -> Receipt:
 
 def logs_bloom(logs: Sequence[Log]) -> bytes:
     """256-byte bloom over each log's address and topics (three bits each)."""
-    return logs_bloom_in_python(logs) if kernels is None else kernels.logs_bloom(logs)
+    return _bloom(logs)
 
 
 def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
@@ -104,6 +104,9 @@ def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
         for topic in log.topics:
             bits |= _bits_of(topic)
     return bits.to_bytes(BLOOM_BYTES, "big")
+
+
+_bloom = kernel_or(logs_bloom_in_python, "logs_bloom")
 
 
 def merge_blooms(blooms: Iterable[bytes]) -> bytes:

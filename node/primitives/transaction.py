@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final, cast
 
-from node.native import kernels
+from node.native import has, kernels
 from node.primitives import rlp
 from node.primitives.crypto import (
     SECP256K1_HALF_N,
@@ -113,11 +113,12 @@ class Transaction:
 
 _SLOTS: Final = tuple(field.name for field in fields(Transaction))
 _TYPES: Final = tuple(TransactionType)
+_IN_C: Final = has("transaction_fields")
 
 
 def decode_transaction(encoded: bytes) -> Transaction:
     """Decode an EIP-2718 envelope or a legacy list, as eth_sendRawTransaction takes it."""
-    if kernels is not None:
+    if kernels is not None and _IN_C:
         try:
             kind, *rest = kernels.transaction_fields(encoded)
         except ValueError:
@@ -176,7 +177,7 @@ def recover_senders(transactions: Iterable[Transaction]) -> None:
 
 
 def _senders(transactions: Sequence[Transaction]) -> Sequence[Address | None]:
-    if kernels is not None and recovers_in_c():
+    if kernels is not None and _IN_C and recovers_in_c():
         try:
             return cast("list[Address | None]", kernels.recover_senders([tx.encoded for tx in transactions]))
         except ValueError:

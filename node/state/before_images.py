@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from node.native import kernels
+from node.native import kernel_or
 from node.primitives.errors import StorageError
 from node.primitives.ids import BlockNumber
 from node.storage import schema
@@ -41,7 +41,7 @@ def put_images_in_python(
         into[place] = encode_image(row, rows[key], place)
 
 
-_put_images = put_images_in_python if kernels is None else kernels.put_images
+_put_images = kernel_or(put_images_in_python, "put_images")
 
 
 def put_images(

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from node.config.settings import StorageSettings
-from node.native import kernels
+from node.native import kernel_or
 from node.primitives.block import BlockRef
 from node.primitives.errors import RequestError, StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
@@ -290,7 +290,7 @@ def _layered_row_in_python(
     return beneath(key)
 
 
-_row_of_layers = _layered_row_in_python if kernels is None else kernels.layered_row
+_row_of_layers = kernel_or(_layered_row_in_python, "layered_row")
 
 
 def _past(base: Snapshot, number: BlockNumber) -> RowReader:

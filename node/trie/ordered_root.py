@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from node.native import kernels
+from node.native import kernel_or
 from node.primitives import rlp
 from node.primitives.ids import Hash32
 from node.trie.nodes import (
@@ -21,9 +21,7 @@ def ordered_root(encoded_items: Sequence[bytes]) -> Hash32:
     """Root of the trie that maps rlp(0), rlp(1), ... to the items (none of them empty)."""
     if not encoded_items:
         return root_of(None)
-    if kernels is not None:
-        return Hash32(kernels.ordered_root(encoded_items))
-    return ordered_root_in_python(encoded_items)
+    return _root(encoded_items)
 
 
 def ordered_root_in_python(encoded_items: Sequence[bytes]) -> Hash32:
@@ -58,3 +56,6 @@ def _built(keys: Sequence[str], values: Sequence[bytes], low: int, high: int, de
         low = stop
     branch = encode_branch(items)
     return branch if fork == depth else encode_extension(first[depth:fork], reference(branch))
+
+
+_root = kernel_or(ordered_root_in_python, "ordered_root")

@@ -4,11 +4,13 @@ In C one call makes the whole walk; in Python it is `tree.update`. Both give the
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from node.native import kernels
+from node.native import has, kernels
 from node.primitives.ids import Hash32
 from node.trie import tree
+
+_IN_C: Final = has("trie_update")
 
 RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a key, or None where there is none."""
@@ -29,7 +31,7 @@ def update_rows(
     read: RowReader, prefix: bytes, changes: dict[bytes, bytes | None], root: Hash32 | None
 ) -> RowsUpdate:
     """Set values by key; None or an empty value deletes. BrokenTrie as `tree.update` has it."""
-    if kernels is not None:
+    if kernels is not None and _IN_C:
         try:
             return RowsUpdate(*kernels.trie_update(read, prefix, changes, root))
         except ValueError:

@@ -3,6 +3,7 @@
     python tests/bench/import_blocks.py                          every kind of transaction, 5 blocks each
     python tests/bench/import_blocks.py --blocks 3 --kinds transfers "erc-20, new holders"
     python tests/bench/import_blocks.py --accounts 1000000       the same on a larger state; takes memory
+    python tests/bench/import_blocks.py --rows "import (fast)"   one pipeline alone
 
 A Clique network is made with funded accounts, a token of our own (data/Token.sol) and two contracts in
 assembler; full blocks are built and sealed. Each pipeline then imports the same encoded blocks in a process
@@ -278,7 +279,12 @@ ROWS = (
 """Pipeline and executor; the first is what the others are compared with."""
 
 
-def report(kind: str, count: int, accounts: int) -> None:
+def name_of(pipeline: str, executor: str) -> str:
+    """What a row is called."""
+    return "py-evm import_block" if pipeline == "py-evm" else f"{pipeline} ({executor})"
+
+
+def report(kind: str, count: int, accounts: int, rows: Sequence[str]) -> None:
     """One table, line by line."""
     write = sys.stdout.write
     write(f"\n{kind}: {count} blocks of {KINDS[kind]} transactions, {accounts:,} accounts\n")
@@ -287,10 +293,12 @@ def report(kind: str, count: int, accounts: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "blocks").write_bytes(rlp.encode(make_blocks(network(accounts), kind, count)))
         for pipeline, executor in ROWS:
+            name = name_of(pipeline, executor)
+            if name not in rows:
+                continue
             each = apart(kind, pipeline, executor, accounts, Path(folder))
             us, peak = each["us"], each["peak_mib"]
             stock = stock or us
-            name = "py-evm import_block" if pipeline == "py-evm" else f"{pipeline} ({executor})"
             write(f"{name:28}{us:10.1f}{1e6 / us:10.0f}{stock / us:8.1f}{peak:10.0f}\n")
             sys.stdout.flush()
 
@@ -303,6 +311,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=5, help="blocks of each kind")
     parser.add_argument("--accounts", type=int, default=SENDERS)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    names = [name_of(*row) for row in ROWS]
+    parser.add_argument("--rows", nargs="+", choices=names, default=names, help="the first is the baseline")
     parser.add_argument("--child", nargs=5, metavar=("KIND", "PIPELINE", "EXECUTOR", "ACCOUNTS", "FOLDER"))
     options = parser.parse_args()
     if options.child:
@@ -312,7 +322,7 @@ def main() -> None:
         return
     sys.stdout.write(f"kernels: {in_words()}\n")
     for kind in options.kinds:
-        report(kind, options.blocks, options.accounts)
+        report(kind, options.blocks, options.accounts, options.rows)
 
 
 if __name__ == "__main__":
