@@ -42,9 +42,11 @@ class ClockBook:
 
     def __init__(self) -> None:
         self._peers: dict[bytes, _Peer] = {}
+        self._gone: dict[bytes, int] = {}
+        """What those have said who are gone, if it was that our clock is off: they send us away for it, one
+        after the other, and have not taken their word back."""
         self._is_wrong = False
-        """What enough peers have said of our clock stays said until those that are there say otherwise: they
-        send us away for it, and nobody who is gone takes his word back."""
+        """By enough of both; until those that are there say otherwise."""
 
     def note(self, peer: bytes, asked_ms: int, theirs_ms: int, answered_ms: int) -> None:
         """One exchange: our clock when we asked, theirs between, ours when the answer came."""
@@ -56,6 +58,9 @@ class ClockBook:
 
     def forget(self, peer: bytes) -> None:
         """It is gone."""
+        ahead = self.ahead_ms(peer)
+        if ahead is not None and abs(ahead) > LIMIT_MS and len(self._gone) < WITNESSES_MIN:
+            self._gone[peer] = ahead
         self._peers.pop(peer, None)
 
     def ahead_ms(self, peer: bytes) -> int | None:
@@ -90,10 +95,12 @@ class ClockBook:
         return f"our clock is {in_words(drift)} by {len(self._peers)} peers; {limit}"
 
     def _judge(self) -> None:
-        drift = self.drift_ms or 0
-        if abs(drift) <= LIMIT_MS:
+        if abs(self.drift_ms or 0) <= LIMIT_MS:
             self._is_wrong = False
-        elif len(self._peers) >= WITNESSES_MIN:
+            self._gone.clear()
+            return
+        said = self._gone | {peer: each.ahead_ms for peer, each in self._peers.items()}
+        if len(said) >= WITNESSES_MIN and abs(median(said.values())) > LIMIT_MS:
             self._is_wrong = True
 
     def is_refused(self, peer: bytes) -> bool:

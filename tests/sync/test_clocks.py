@@ -59,6 +59,17 @@ def test_witnesses_who_send_us_away_have_not_taken_their_word_back() -> None:
     exchange(book, A, -7_000)
     assert book.problem is not None
     book.forget(A)
+    one_by_one = ClockBook()
+    for peer in (A, B, B, C):
+        assert one_by_one.problem is None
+        exchange(one_by_one, peer, -7_000)
+        one_by_one.forget(peer)
+    assert one_by_one.problem is not None
+    doubted = ClockBook()
+    for peer, ahead in ((A, -7_000), (B, -7_000), (D, 0), (C, -7_000)):
+        exchange(doubted, peer, ahead)
+        doubted.forget(peer)
+    assert doubted.problem is None, "one who was there said otherwise"
     exchange(book, A, -20)
     assert book.problem is None
     assert book.warning is None
