@@ -15,6 +15,8 @@ from node.cli.auditing import record_action
 from node.cli.output import Commands, add_command, add_json_flag, show
 
 if TYPE_CHECKING:
+    import trio
+
     from node.signing.service_settings import ServiceSettings
     from node.signing.serving import Serving
     from node.storage.kv import KeyValue
@@ -120,11 +122,29 @@ async def _serve_until_signal(config: Path, settings: "ServiceSettings", kv: "Ke
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 port = await nursery.start(serve_clients, serving)
+                await _show_numbers(nursery, serving)
                 log.info("signer is running", extra={"host": settings.host, "port": port})
                 await _follow(config, serving, signals)
                 nursery.cancel_scope.cancel()
     finally:
         serving.close()
+
+
+async def _show_numbers(nursery: "trio.Nursery", serving: "Serving") -> None:
+    from functools import partial
+
+    from node.observability.listener import serve_observability
+    from node.primitives.errors import ConfigError
+    from node.signing.service_observe import SignerNumbers
+
+    host, port = serving.settings.metrics_host, serving.settings.metrics_port
+    if port is None:
+        return
+    numbers = SignerNumbers(serving)
+    try:
+        await nursery.start(partial(serve_observability, host, port, numbers, numbers.health()))
+    except OSError as error:
+        raise ConfigError([f"metrics cannot be shown at {host}:{port}: {error.strerror}"]) from error
 
 
 async def _follow(config: Path, serving: "Serving", signals: "AsyncIterator[int]") -> None:
@@ -153,8 +173,10 @@ def _take_up(config: Path, serving: "Serving") -> None:
     try:
         serving.take_up(load_service_settings(config))
     except ConfigError as error:
+        serving.problem = str(error)
         log.error("the settings and TLS files were not taken up, the former stay: %s", error)
         return
+    serving.problem = None
     log.info("the settings and TLS files were read again", extra={"keys": len(serving.settings.keys)})
 
 

@@ -10,18 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from node.observability.health import Health, Verdict
-from node.observability.metrics import CONTENT_TYPE, Metrics
+from node.observability.metrics import CONTENT_TYPE
 
 REQUEST_BYTES_MAX: Final = 8_192
 REQUEST_TIMEOUT_S: Final = 5.0
 CONNECTIONS_MAX: Final = 32
 
 log = logging.getLogger(__name__)
+
+
+class Numbers(Protocol):
+    """What is shown at /metrics: a node's, or a signer's."""
+
+    def exposition(self) -> bytes:
+        """Prometheus' text format."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Answer:
     body: bytes
 
 
-def answer(target: str, metrics: Metrics, health: Health) -> Answer:
+def answer(target: str, metrics: Numbers, health: Health) -> Answer:
     """The answer to GET `target`."""
     pages: dict[str, Callable[[], Answer]] = {
         "/metrics": lambda: Answer(HTTPStatus.OK, CONTENT_TYPE, metrics.exposition()),
@@ -49,7 +57,7 @@ def answer(target: str, metrics: Metrics, health: Health) -> Answer:
 async def serve_observability(
     host: str,
     port: int,
-    metrics: Metrics,
+    metrics: Numbers,
     health: Health,
     *,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
@@ -66,7 +74,7 @@ async def serve_observability(
 
 
 async def _serve_one(
-    stream: trio.SocketStream, *, metrics: Metrics, health: Health, places: trio.CapacityLimiter
+    stream: trio.SocketStream, *, metrics: Numbers, health: Health, places: trio.CapacityLimiter
 ) -> None:
     async with stream:
         with trio.move_on_after(REQUEST_TIMEOUT_S):
@@ -90,7 +98,7 @@ async def _read_head(stream: trio.SocketStream) -> bytes:
     return head
 
 
-def _reply(head: bytes, metrics: Metrics, health: Health) -> tuple[Answer, bool]:
+def _reply(head: bytes, metrics: Numbers, health: Health) -> tuple[Answer, bool]:
     """The answer, and whether its body is sent (not for HEAD)."""
     if b"\r\n\r\n" not in head:
         return _text(HTTPStatus.BAD_REQUEST, f"no complete request within {REQUEST_BYTES_MAX} bytes"), True

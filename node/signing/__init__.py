@@ -6,9 +6,10 @@ asks another process for its seals, and `opening` chooses by settings. `guard` k
 key signed and lets nothing out that contradicts it; `guard_exchange` moves that to another machine.
 
 The other process is `phoenix signer serve`: `service_settings` and `service` decide who may have what signed,
-`serving` holds what is in force and takes up changes, `service_edit` makes them, `service_listener` talks to
-clients under mutual TLS, `clique_payload` is how a header travels, `lease` gives a key to one of several
-nodes at a time (`lease_watch` is the node's side); on one machine `exclusive` does.
+`serving` holds what is in force and takes up changes, `service_edit` makes them, `service_observe` shows its
+numbers, `service_listener` talks to clients under mutual TLS, `clique_payload` is how a header travels,
+`lease` gives a key to one of several nodes at a time (`lease_watch` is the node's side); on one machine
+`exclusive` does.
 
 A key is changed by `rotation`, step by step, where `key_places` says it lies; `doctor` says what is unsafe.
 

@@ -16,7 +16,8 @@ Every request for a signature leaves a line in the audit log, given or refused.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -88,10 +89,20 @@ class Refused(Exception):
         self.code = code
 
 
+_OUTCOMES: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.PRECONDITION_FAILED: "guard",
+    HTTPStatus.LOCKED: "leased",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "failed",
+}
+"""Why there was no signature; "denied" otherwise: by policy, or it made no sense."""
+
+
 class SigningService:
     """Keys, and who may use them."""
 
-    def __init__(self, keys: Sequence[HeldKey]) -> None:
+    def __init__(self, keys: Sequence[HeldKey], outcomes: "Counter[str]") -> None:
+        """`outcomes`: counted there, for a metric."""
+        self._outcomes = outcomes
         self._keys: Mapping[Address, HeldKey] = {key.signer.address: key for key in keys}
         self._names = {hex_of(key.public_key): key for key in keys} | {
             hex_of(key.signer.address): key for key in keys
@@ -123,7 +134,7 @@ class SigningService:
     async def _web3signer(self, client: Client, name: str, body: bytes) -> Answer:
         try:
             data = _hex(_object(body).get("data"))
-            signature = await self._sign(client, name, _header(decode_unsealed, data))
+            signature = await self._counted(self._sign(client, name, _header(decode_unsealed, data)))
         except Refused as refusal:
             return Answer(refusal.status, str(refusal).encode())
         text = hex_of(signature[:64] + bytes([signature[64] + 27]))
@@ -145,10 +156,10 @@ class SigningService:
             case "account_version", _:
                 return CLEF_VERSION
             case "account_signTransaction", [dict(fields), *_]:
-                raw = await self._sign_transaction(client, fields)
+                raw = await self._counted(self._sign_transaction(client, fields))
                 return {"raw": hex_of(raw), "tx": _transaction_json(raw)}
             case "eth_signTransaction", [dict(fields), *_]:
-                return hex_of(await self._sign_transaction(client, fields))
+                return hex_of(await self._counted(self._sign_transaction(client, fields)))
             case "account_list" | "eth_accounts", _:
                 return [hex_of(key.signer.address) for key in self._of(client)]
             case "account_signData", [str(content_type), str(address), str(data)]:
@@ -157,11 +168,20 @@ class SigningService:
                         f"content type {content_type!r} is not signed here; only {CLIQUE_CONTENT_TYPE}"
                     )
                 header = _header(decode_with_or_without_seal, _hex(data))
-                return hex_of(await self._sign(client, address, header))
+                return hex_of(await self._counted(self._sign(client, address, header)))
             case "account_signData", _:
                 raise _bad("account_signData takes content type, address and data")
             case _:
                 raise Refused(HTTPStatus.NOT_FOUND, -32601, f"the method {method!r} does not exist")
+
+    async def _counted(self, signing: Awaitable[bytes]) -> bytes:
+        try:
+            signature = await signing
+        except Refused as refusal:
+            self._outcomes[_OUTCOMES.get(refusal.status, "denied")] += 1
+            raise
+        self._outcomes["signed"] += 1
+        return signature
 
     # --- the decision
 

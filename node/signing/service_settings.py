@@ -8,6 +8,7 @@ tls_key = "signer.key"
 tls_ca = "ca.pem"
 tls_crl = "ca.crl"                    # optional: clients' certificates that the CA has taken back
 lease_s = 30                          # one node at a time has a key, and so long after it was last heard of
+metrics_port = 9600                   # /metrics, /health/live, /health/ready; off when absent
 
 [clients]                             # name -> SHA-256 of the certificate (openssl x509 -fingerprint -sha256)
 core-1 = "AB:12:..."                  # or several, while one takes the other's place: ["AB:12:...", "CD:..."]
@@ -23,7 +24,7 @@ pkcs11_key = "sealer-1"
 pin_file = "pin"
 disabled = false                      # true: it is not opened (`phoenix signer key disable`)
 
-This file and the TLS files are read again when they change, or at SIGHUP; host, port and data_dir stay.
+This file and the TLS files are read again when they change, or at SIGHUP; where it listens and data_dir stay.
 """
 
 import tomllib
@@ -68,6 +69,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tls_ca: str
     tls_crl: str | None = None
     lease_s: float = 30.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
     clients: dict[str, str | list[str]]
     keys: list[_Key]
 
@@ -103,6 +106,9 @@ class ServiceSettings:
     """See `lease`; 0 switches leases off, and leaves two nodes that share a key to the guard alone."""
     tls_crl: Path | None = None
     """Certificates that the CA has taken back; a replaced file is taken up."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Prometheus text and /health/{live,ready}; off when absent."""
 
 
 def load_service_settings(path: Path) -> ServiceSettings:
@@ -128,6 +134,8 @@ def load_service_settings(path: Path) -> ServiceSettings:
         tuple(_key(key, folder) for key in parsed.keys),
         parsed.lease_s,
         None if parsed.tls_crl is None else folder / parsed.tls_crl,
+        metrics_host=parsed.metrics_host,
+        metrics_port=parsed.metrics_port,
     )
 
 

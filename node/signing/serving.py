@@ -41,18 +41,25 @@ class Serving:
         self._kv = kv
         self._opened: dict[tuple[SigningSettings, int], _Opened] = {}
         self.settings = settings
+        self.outcomes: Counter[str] = Counter()
+        """Of requests for a signature, since the start."""
+        self.problem: str | None = None
+        """Why the settings that lie there now are not in force."""
         self.context, self.revocations, self.service = self._made(settings)
+        self.expires_at = _end_of(settings)
+        """Unix time at which our certificate ends."""
 
     def take_up(self, settings: ServiceSettings) -> None:
         """Serve by these settings from now on; ConfigError or KeyStoreError: those before stay in force."""
-        if (settings.host, settings.port, settings.data_dir) != (
-            self.settings.host,
-            self.settings.port,
-            self.settings.data_dir,
-        ):
-            raise ConfigError(["host, port and data_dir change at a restart only"])
+        if _fixed(settings) != _fixed(self.settings):
+            raise ConfigError(["host, port, data_dir and where metrics are change at a restart only"])
         self.context, self.revocations, self.service = self._made(settings)
+        self.expires_at = _end_of(settings)
         self.settings = settings
+
+    def signers(self) -> list[GuardedSigner]:
+        """Of the keys that are held."""
+        return [each.held.signer for each in list(self._opened.values())]
 
     def client_of(self, fingerprint: bytes) -> str | None:
         """Whose certificate this is; None for nobody's."""
@@ -87,7 +94,7 @@ class Serving:
             raise
         wanted = {(policy.signing, policy.chain_id) for policy in policies}
         self._let_go([place for place in self._opened if place not in wanted])
-        return context, revocations, SigningService(held)
+        return context, revocations, SigningService(held, self.outcomes)
 
     def _held(self, policy: KeySettings, lease_s: float) -> HeldKey:
         place = (policy.signing, policy.chain_id)
@@ -127,6 +134,17 @@ def tls_of(settings: ServiceSettings) -> tuple[ssl.SSLContext, Revocations]:
     if settings.tls_crl is None:
         return context, NOTHING
     return context, apply_revocations(context, settings.tls_crl, settings.tls_ca)
+
+
+def _fixed(settings: ServiceSettings) -> tuple[object, ...]:
+    return settings.host, settings.port, settings.data_dir, settings.metrics_host, settings.metrics_port
+
+
+def _end_of(settings: ServiceSettings) -> float:
+    from cryptography.x509 import load_pem_x509_certificates
+
+    leaf = load_pem_x509_certificates(settings.tls_certificate.read_bytes())[0]
+    return leaf.not_valid_after_utc.timestamp()
 
 
 def _refuse_twice(held: list[HeldKey]) -> None:

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,10 +41,11 @@ def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_pat
     (tmp_path / "password").write_text("pw")
     (tmp_path / "password").chmod(0o600)
     keystore = store_key(tmp_path / "keys", KEY, "pw", scrypt_n=1 << 4)
-    port, config = free_port(), tmp_path / "signer.toml"
+    port, metrics_port, config = free_port(), free_port(), tmp_path / "signer.toml"
     config.write_text(
-        f'port = {port}\ndata_dir = "data"\ntls_certificate = "{server.certificate.name}"\n'
-        f'tls_key = "{server.key.name}"\ntls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
+        f'port = {port}\nmetrics_port = {metrics_port}\ndata_dir = "data"\n'
+        f'tls_certificate = "{server.certificate.name}"\ntls_key = "{server.key.name}"\n'
+        f'tls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
         f'[[keys]]\nchain_id = 1337\nclients = ["alice"]\nkeystore = "keys/{keystore.path.name}"\n'
         'password_file = "password"\n'
     )
@@ -67,6 +69,8 @@ def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_pat
         asked: SigningRequest = request(1)
         assert recover_address(asked.digest, key.sign_digest(asked)) == KEY.address
         key.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=60) as page:
+            assert b'phoenix_signer_answers_total{outcome="signed"} 1.0' in page.read()
         process.send_signal(signal.SIGTERM)
         said += process.stdout.readlines()
         process.wait(timeout=60)

@@ -1,0 +1,72 @@
+"""What operators see of a signer: how often it signed and refused, how old its keys are, what is wrong."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from node.observability.health import Health
+from node.primitives.ids import hex_of
+from node.signing.serving import Serving
+
+
+class SignerNumbers(Collector):
+    """Read at each scrape: keys come and go."""
+
+    def __init__(self, serving: Serving, unix_time: Callable[[], float] = time.time) -> None:
+        self._serving = serving
+        self._unix_time = unix_time
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def exposition(self) -> bytes:
+        """All numbers in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Under the names that a node has them, one series per key."""
+        refusals = GaugeMetricFamily(
+            _named("guard_refusals"), "Signatures that the guard refused.", labels=["key"]
+        )
+        age = GaugeMetricFamily(
+            _named("signing_key_age_seconds"), "Since the key came to this guard.", labels=["key"]
+        )
+        for signer in self._serving.signers():
+            refusals.add_metric([hex_of(signer.address)], signer.refusals)
+            since = signer.in_use_since()
+            age.add_metric([hex_of(signer.address)], max(0.0, self._unix_time() - since))
+        answers = CounterMetricFamily(
+            _named("signer_answers"), "Requests for a signature, by what became of them.", labels=["outcome"]
+        )
+        for outcome, count in sorted(self._serving.outcomes.items()):
+            answers.add_metric([outcome], count)
+        ready = GaugeMetricFamily(
+            _named("signer_ready"),
+            "1 while settings and certificate are in order, else 0.",
+            int(not self._problem()),
+        )
+        expires = GaugeMetricFamily(
+            _named("signer_certificate_expires_timestamp"),
+            "Unix time at which the signer's certificate ends.",
+            self._serving.expires_at,
+        )
+        yield from (refusals, age, answers, ready, expires)
+
+    def health(self) -> Health:
+        """Ready while its settings are in force and its certificate is valid."""
+        return Health(ready=[self._problem])
+
+    def _problem(self) -> str | None:
+        if self._serving.problem is not None:
+            return f"the settings and TLS files were not taken up, the former stay: {self._serving.problem}"
+        if self._serving.expires_at <= self._unix_time():
+            return f"the signer's certificate has run out; renew {self._serving.settings.tls_certificate}"
+        return None
+
+
+def _named(name: str) -> str:
+    return f"phoenix_{name}"
