@@ -58,7 +58,7 @@ def distinct(view: MemoryView, code: Callable[[int], bytes], count: int) -> byte
     """Many contracts, each with code of its own, and one that calls them all in turn."""
     for number in range(count):
         address = Address((0x10000 + number).to_bytes(20, "big"))
-        view.put(address, nonce=1, code=code(number))
+        view.put(address, nonce=1, code=code(number + 1))  # 0 would never return
     return loop("1 ADD 0 0 0 0 0 DUP6 GAS CALL POP", str(0xFFFF))
 
 

@@ -1,11 +1,12 @@
 """Cold code, instruction by instruction, straight from its bytes: nothing is prepared that runs only once.
 
 Stack instructions and jumps are done here, because they are two thirds of what contracts execute; all others
-are the functions generated from the opcode table (`program.interpreter_of`). A taken jump ends the run, so
-that the machine can ask whether to stop, and so that a jump's target can become hot.
+are the functions generated from the opcode table (`program.interpreter_of`). A jump to code that is cold,
+too, is counted and taken here; now and then a jump ends the run, so that the machine can ask whether to stop.
 """
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from node.execution.evm.blocks import STACK_ITEMS_MAX
 from node.execution.evm.halts import InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
@@ -15,14 +16,42 @@ if TYPE_CHECKING:
     from node.execution.evm.program import Program
 
 
+JUMPS_MAX: Final = 64
+"""Taken in one run."""
+_MORE_JUMPDESTS: Final = re.compile(rb"\x5b+")
+
+
+class ColdBlock:
+    """A place where execution arrived: interpreted from here on until it has happened often."""
+
+    __slots__ = ("_pc", "_program", "hot", "runs")
+
+    def __init__(self, program: "Program", pc: int) -> None:
+        self._program = program
+        self._pc = pc
+        self.runs = 0
+        self.hot: Step | None = None
+
+    def __call__(self, stack: list[int], frame: "Frame") -> "Step | None":
+        """Run from here once."""
+        if self.hot is not None:
+            return self.hot(stack, frame)
+        self.runs += 1
+        if self.runs > self._program.hot_runs:
+            self.hot = self._program.compile(self._pc)
+            return self.hot(stack, frame)
+        return interpret(self._program, self._pc, stack, frame)
+
+
 def interpret(program: "Program", pc: int, stack: list[int], frame: "Frame") -> "Step | None":
-    """Run from `pc` to the next taken jump, call or end of the frame.
+    """Run from `pc` to a jump into compiled code, or the next call or end of the frame.
 
     One function on purpose: a call per instruction would double its cost. Gas may run below zero in here
     between two looks, because only the stack changes in between.
     """
     code, operations = program.padded, program.operations
-    gas = frame.gas
+    arrivals, few = program.arrivals, program.few_runs
+    gas, jumps = frame.gas, JUMPS_MAX
     while True:
         byte = code[pc]
         pc += 1
@@ -46,6 +75,12 @@ def interpret(program: "Program", pc: int, stack: list[int], frame: "Frame") -> 
             stack[-1], stack[depth] = stack[depth], stack[-1]
         elif byte == 0x5B:
             gas -= 1
+            if code[pc] == 0x5B:
+                # The cheapest instruction there is; nothing but gas changes in a row of them.
+                row = _MORE_JUMPDESTS.match(code, pc)
+                assert row is not None
+                gas -= row.end() - pc
+                pc = row.end()
         elif byte == 0x50:
             gas -= 2
             if not stack:
@@ -59,7 +94,19 @@ def interpret(program: "Program", pc: int, stack: list[int], frame: "Frame") -> 
                 raise StackUnderflow
             target = stack.pop()
             if byte == 0x56 or stack.pop():
-                return program.jumps[target]
+                jumps -= 1
+                if target < len(arrivals) and arrivals[target] < few and jumps:
+                    # Nothing is made yet for a place that most code reaches once. Its JUMPDEST is done here.
+                    arrivals[target] += 1
+                    gas -= 1
+                    pc = target + 1
+                    continue
+                step = program.jumps[target]
+                if step.__class__ is not ColdBlock or not jumps or step.runs >= program.hot_runs:
+                    return step
+                step.runs += 1
+                gas -= 1
+                pc = target + 1
         elif byte == 0x58:
             gas -= 2
             if len(stack) >= STACK_ITEMS_MAX:

@@ -69,7 +69,7 @@ _ROWS = (
     Opcode(0x08, "ADDMOD", 8, 3, 1, _P, "(({a}+{b})%{c} if {c} else 0)"),
     Opcode(0x09, "MULMOD", 8, 3, 1, _P, "({a}*{b}%{c} if {c} else 0)"),
     # EIP-160: 50 gas per byte of the exponent.
-    Opcode(0x0A, "EXP", 10, 2, 1, _R, "pow({a},{b},M1)", "charge(F,50*(({b}.bit_length()+7)>>3))"),
+    Opcode(0x0A, "EXP", 10, 2, 1, _R, "exp({a},{b})", "charge(F,50*(({b}.bit_length()+7)>>3))"),
     Opcode(0x0B, "SIGNEXTEND", 5, 2, 1, _P, "signextend({a},{b})"),
     Opcode(0x10, "LT", 3, 2, 1, _P, "(1 if {a}<{b} else 0)", truth="{a}<{b}"),
     Opcode(0x11, "GT", 3, 2, 1, _P, "(1 if {a}>{b} else 0)", truth="{a}>{b}"),

@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
 from node.execution.evm import halts, messages, operations
-from node.execution.evm.blocks import BasicBlock, basic_block, is_destination, jump_destinations
+from node.execution.evm.blocks import JUMPDEST, BasicBlock, basic_block, is_destination, jump_destinations
 from node.execution.evm.halts import InvalidJump
-from node.execution.evm.interpret import interpret
+from node.execution.evm.interpret import ColdBlock
 from node.execution.evm.opcodes import Kind, Opcode, instruction_set
 from node.execution.evm.translate import ALONE, INSTRUCTIONS_MAX, Function, function_of, function_of_opcode
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Hash32
 
 if TYPE_CHECKING:
-    from node.execution.evm.frame import Frame, Step
+    from node.execution.evm.frame import Step
 
 HOT_RUNS: Final = 192
 """Runs after which a block is compiled."""
+FEW_RUNS: Final = 4
+"""Jumps to a place that are interpreted before anything is kept for it but this count."""
+_NO_ARRIVALS: Final = bytes(0 if byte == JUMPDEST else 255 for byte in range(256))
 CACHE_BYTES_MAX: Final = 128 << 20
 """Memory for programs of one fork."""
 INIT_CODES_MAX: Final = 64
@@ -42,7 +45,6 @@ COMPILED_BYTES_PER_CHARACTER: Final = 6
 
 _NAMES: Final[dict[str, Any]] = {
     "M": operations.WORD_MASK,
-    "M1": operations.WORD_MASK + 1,
     "H": operations.SIGN_BIT,
     "Z": b"\0",
     "ib": int.from_bytes,
@@ -52,31 +54,9 @@ _NAMES: Final[dict[str, Any]] = {
         for name, value in vars(module).items()
         if callable(value)
     },
-    **{function.__name__: function for function in (len, pow)},
+    **{function.__name__: function for function in (len,)},
 }
 """All that generated code can see; it stands where Python's builtins would, shared by all programs."""
-
-
-class ColdBlock:
-    """A place where execution arrived: interpreted from here on until it has happened often."""
-
-    __slots__ = ("_pc", "_program", "hot", "runs")
-
-    def __init__(self, program: "Program", pc: int) -> None:
-        self._program = program
-        self._pc = pc
-        self.runs = 0
-        self.hot: Step | None = None
-
-    def __call__(self, stack: list[int], frame: "Frame") -> "Step | None":
-        """Run from here once."""
-        if self.hot is not None:
-            return self.hot(stack, frame)
-        self.runs += 1
-        if self.runs > HOT_RUNS:
-            self.hot = self._program.compile(self._pc)
-            return self.hot(stack, frame)
-        return interpret(self._program, self._pc, stack, frame)
 
 
 class _JumpTable(dict[int, "Step"]):
@@ -103,8 +83,11 @@ class Program:
         "_names",
         "_opcodes",
         "_translated",
+        "arrivals",
         "cache",
         "code",
+        "few_runs",
+        "hot_runs",
         "jumps",
         "operations",
         "padded",
@@ -116,8 +99,12 @@ class Program:
         self.padded = code + bytes(33)
         """A PUSH at the very end reads zeros, and running off the end meets STOP."""
         self.cache = cache
-        self.size = 3 * len(code)
+        self.size = 4 * len(code)
         """Bytes of memory it takes, roughly."""
+        self.hot_runs = HOT_RUNS
+        self.few_runs = min(FEW_RUNS, HOT_RUNS)
+        self.arrivals = bytearray()
+        """Jumps to each place, counted up to `few_runs`; 255 where none may go. Empty before the first."""
         self.operations = interpreter_of(cache.fork)
         self._opcodes = instruction_set(cache.fork)
         self._destinations: bytes | None = None
@@ -130,6 +117,7 @@ class Program:
         """Where jumps may go (`is_destination`), found at the first jump."""
         if self._destinations is None:
             self._destinations = jump_destinations(self.code)
+            self.arrivals = bytearray(self._destinations.translate(_NO_ARRIVALS))
         return self._destinations
 
     @property
@@ -173,7 +161,7 @@ class Program:
     def _is_likely(self, pc: int) -> bool:
         """Whether jumps have led there often."""
         step = self._names.get(f"b{pc}")
-        return step is not None and (not isinstance(step, ColdBlock) or step.runs > HOT_RUNS // 2)
+        return step is not None and (not isinstance(step, ColdBlock) or step.runs > self.hot_runs // 2)
 
     def listing(self) -> str:
         """Python source of every block that straight-line reading finds, each on its own: for people."""

@@ -309,7 +309,7 @@ def test_an_endless_loop_can_be_interrupted():
 
 def test_cache_keeps_what_was_used_last_within_its_bytes():
     codes = {keccak256(bytes((n,)) * 1000): bytes((n,)) * 1000 for n in range(10)}
-    cache, loaded = ProgramCache(Fork.LONDON, bytes_max=9_500), []
+    cache, loaded = ProgramCache(Fork.LONDON, bytes_max=12_500), []
 
     def load(code_hash):
         loaded.append(code_hash)
@@ -321,11 +321,11 @@ def test_cache_keeps_what_was_used_last_within_its_bytes():
         cache.get(first, load)
     assert loaded.count(first) == 1
     assert len(cache) == 3
-    assert cache.size == 9_000
+    assert cache.size == 12_000
 
 
 def test_cache_counts_what_programs_grow_by():
-    cache, code = ProgramCache(Fork.LONDON, bytes_max=15_000), b"\x5b" * 1000
+    cache, code = ProgramCache(Fork.LONDON, bytes_max=16_500), b"\x5b" * 1000
     held = cache.get(keccak256(code), lambda _: code)
     before = cache.size
     held.block_at(3)
@@ -355,7 +355,7 @@ def test_threads_share_a_cache_that_is_too_small():
     for thread in threads:
         thread.join()
     assert not failures
-    assert cache.size == sum(3 * 600 for _ in range(len(cache))) <= 4_500
+    assert cache.size == sum(4 * 600 for _ in range(len(cache))) <= 4_500
 
 
 def test_creations_of_every_kind_cost_the_same():
