@@ -51,9 +51,7 @@ class RemoteKey:
         try:
             text = self._by_clef(data, headers) if self._clef else self._by_web3signer(data, headers)
         except Unreachable as error:
-            raise SigningError(
-                f"the signer {self._connection.url} cannot be reached: {error}; is it running?"
-            ) from error
+            raise SigningError(f"the signer {self._connection.url} cannot be reached: {error}") from error
         return _our_form(text)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ The TLS files are read at every new connection: a certificate that was renewed i
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from node.primitives.errors import ConfigError
 ANSWER_BYTES_MAX: Final = 64 * 1024
 ATTEMPTS: Final = 2
 """A connection that idled too long is found broken only when it is used."""
+TURNED_AWAY: Final = (ssl.SSLError, http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+"""What a client meets that the signer does not want: it need not be told why."""
 
 
 class Unreachable(Exception):
@@ -39,6 +42,17 @@ class TlsFiles:
         context.load_cert_chain(self.certificate, self.key)
         context.load_verify_locations(self.ca)
         return context
+
+    def ended(self, unix_time: float) -> str | None:
+        """The day on which our certificate ran out; None while it is valid, or cannot be read."""
+        from cryptography.x509 import load_pem_x509_certificates
+
+        try:
+            leaf = load_pem_x509_certificates(self.certificate.read_bytes())[0]
+        except (OSError, ValueError):
+            return None
+        end = leaf.not_valid_after_utc
+        return f"{end:%Y-%m-%d %H:%M} UTC" if end.timestamp() <= unix_time else None
 
 
 class SignerConnection:
@@ -67,7 +81,7 @@ class SignerConnection:
                 return answer.status, answer.read(ANSWER_BYTES_MAX).decode(errors="replace")
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                reason = _reason(error)
+                reason = _reason(error, self._tls)
                 if isinstance(error, TimeoutError):
                     break  # it was given its time
         raise Unreachable(reason)
@@ -104,13 +118,18 @@ def open_connection(settings: SigningSettings) -> SignerConnection:
     return SignerConnection(settings.remote_url, tls, settings.timeout_s)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, tls: TlsFiles | None) -> str:
+    """What happened, and what to look at."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not accepted ({error.verify_message}); renew it, or mend signing.remote_ca"
         )
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason}); does it know our certificate, and is that still valid?"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__
+        return "no answer in time; does it hang, or its token?"
+    words = error.reason if isinstance(error, ssl.SSLError) else str(error) or type(error).__name__
+    if tls is not None and isinstance(error, TURNED_AWAY):
+        ended = tls.ended(time.time())
+        if ended is not None:
+            return f"our certificate {tls.certificate} ran out on {ended}; renew it, no restart is needed"
+        return f"it ended the connection ({words}); is our certificate {tls.certificate} among its [clients]?"
+    return f"{words}; is it running?"
