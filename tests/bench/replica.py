@@ -6,13 +6,15 @@
 Both hold the same transactions: a contract, an event of it in every block, plain transfers. Each is a process
 of its own on the loopback; the load is that of `tests/bench/rpc.py`: keep-alive connections, one request at a
 time on each. Anvil (npm @foundry-rs/anvil) is native code on as many threads as it likes; it is left out
-where npm cannot bring it. First comes what indexing costs: blocks a second into SQLite, with and without
+where npm cannot bring it. A replica is measured without workers, with one and with two: CPU time is that of
+all its processes. First comes what indexing costs: blocks a second into SQLite, with and without
 running each block a second time for its internal transfers, and the size of the index.
 """
 
 import argparse
+import dataclasses
 import json
-import resource
+import os
 import selectors
 import socket
 import subprocess
@@ -20,40 +22,40 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import dataclasses
 
 import pytest
 import trio
 
 from devnet.client import RpcClient, Unreachable
-from node.app.replica import moves_source
+from node.app.replica import moves_source, open_index_to_read
+from node.app.rpc_service import RpcService
+from node.app.workers import Workers
+from node.audit.trail import NoTrail
 from node.backends.chain import node_backend
-from node.backends.query_pages import QueryPages
-from node.backends.replica import ReplicaLogIndex
-from node.config.settings import RpcSettings, StorageSettings
+from node.config.data_dir import index_path
+from node.config.settings import ReplicaSettings, RpcSettings, Settings, StorageSettings
 from node.execution.evm.executor import FastExecutor
 from node.execution.py_evm import PyEvmExecutor
+from node.observability.metrics import Metrics
 from node.primitives.transaction import Transaction
-from node.replica.api import Finality, QueryApi
-from node.replica.log_queries import LogQueries
 from node.replica.sqlite import SqliteDatabase
 from node.replica.writer import IndexWriter
-from node.rpc.api import RpcApi
 from node.rpc.encoding import contract_address
-from node.rpc.server import serve_rpc
-from node.storage.leveldb import LevelDB
+from node.storage.opening import open_database
 from tests.bench.rpc import CONNECTIONS, _step, cpu_seconds, request
-from tests.chain.harness import ACCOUNTS, CHAIN_ID, ChainMaker, sign, transfer
+from tests.chain.harness import ACCOUNTS, CHAIN_ID, ChainMaker, make_genesis, sign, transfer
 from tests.interop.npm import npm_install
 from tests.rpc.desk import call, creation_code, take_call
 from tests.rpc.node import NoNetwork, NoSync, make_node
 
+Figures = dict[str, tuple[float, float]]
+WORKERS = (0, 1, 2)
 ANVIL = "@foundry-rs/anvil@1.7.1"
 BLOCKS = 300
 TRANSFERS_PER_BLOCK = 5
@@ -80,44 +82,45 @@ def history() -> Iterator[list[Transaction]]:
 # --- the replica's process
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, workers: int) -> None:
     """A chain, its index, and its server; what to ask for and what indexing cost go to standard output."""
-    maker = ChainMaker(
-        kv=LevelDB.open(folder / "db", StorageSettings()), executor=FastExecutor(PyEvmExecutor())
+    settings = Settings(
+        data_dir=folder,
+        genesis=folder / "genesis.json",
+        role="replica",
+        rpc=RpcSettings(port=0),
+        replica=ReplicaSettings(workers=workers, query_timeout_s=60),
+        storage=StorageSettings(state_layers_max=0 if workers else 16),
     )
+    settings.genesis.write_text(json.dumps(make_genesis()))
+    kv, _ = open_database(folder, settings.storage, shared=bool(workers))
+    maker = ChainMaker(kv=kv, settings=settings.storage, executor=FastExecutor(PyEvmExecutor()))
     block = None
     for transactions in history():
         block = maker.extend(transactions)
     assert block is not None
-    plain = index(maker, folder / "plain.sqlite", traced=False)
-    traced = index(maker, folder / "index.sqlite", traced=True)
-    database = SqliteDatabase(folder / "index.sqlite")
-    node = make_node(maker)
-    settings = RpcSettings(port=0)
-    api = QueryApi(
-        database,
-        chain_id=CHAIN_ID,
-        finality=Finality(lambda: 0, lambda: 0),
-        unix_time=time.time,
-        timeout_s=60,
-        page_items_max=1000,
-    )
-    backend = dataclasses.replace(
-        node_backend(node, NoNetwork(), NoSync(), None),
-        log_index=ReplicaLogIndex(LogQueries(database, 60)),
-        pages=QueryPages(api),
-    )
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(serve_rpc, settings, RpcApi(backend, settings))
-        about = {
-            "port": listener.socket.getsockname()[1],
-            "transaction": "0x" + block.transactions[0].hash.hex(),
-            "plain": plain,
-            "traced": traced,
-            "index_bytes": (folder / "index.sqlite").stat().st_size,
-            "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-        print(json.dumps(about), flush=True)
+    about: dict[str, Any] = {"transaction": "0x" + block.transactions[0].hash.hex()}
+    if not workers:
+        about["plain"] = index(maker, folder / "plain.sqlite", traced=False)
+    about["traced"] = index(maker, index_path(folder), traced=True)
+    about["index_bytes"] = index_path(folder).stat().st_size
+    async with trio.open_nursery() as nursery, AsyncExitStack() as closing:
+        node = make_node(maker)
+        backend = node_backend(node, NoNetwork(), NoSync(), None)
+        found, pages = open_index_to_read(settings, backend, closing)
+        backend = dataclasses.replace(backend, log_index=found, pages=pages)
+        metrics = Metrics("bench", "replica")
+        rpc = RpcService(settings, backend, NoTrail(), metrics, is_public=not workers)
+        await nursery.start(rpc.run)
+        pids, port = [os.getpid()], (*rpc.ports, 0)[0]
+        if workers:
+            parts: Any = SimpleNamespace(
+                settings=settings, chain=maker.chain, pool=node.pool, audit=NoTrail(), kv=kv, metrics=metrics
+            )
+            served = Workers(parts, rpc, backend.network)
+            await nursery.start(served.run)
+            pids, port = [*served.pids, os.getpid()], served.port
+        print(json.dumps(about | {"pids": pids, "port": port}), flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)  # until the parent closes it
         nursery.cancel_scope.cancel()
 
@@ -196,7 +199,7 @@ def questions(transaction: str) -> dict[str, tuple[str, list[Any]]]:
     }
 
 
-def measure(pid: int, port: int, requests: Sequence[bytes], seconds: float) -> tuple[float, float]:
+def measure(pids: Sequence[int], port: int, requests: Sequence[bytes], seconds: float) -> tuple[float, float]:
     """Answers per CPU second of the server, and per second; each connection asks in turn."""
     selector = selectors.DefaultSelector()
     for place in range(CONNECTIONS):
@@ -205,73 +208,89 @@ def measure(pid: int, port: int, requests: Sequence[bytes], seconds: float) -> t
         data = requests[place % len(requests)]
         client.sendall(data)
         selector.register(client, selectors.EVENT_READ, ([0], data))
-    began, began_cpu, done = time.perf_counter(), cpu_seconds(pid), 0
+    began, began_cpu, done = time.perf_counter(), sum(map(cpu_seconds, pids)), 0
     while time.perf_counter() - began < seconds:
         for key, _ in selector.select(1):
             done += _step(key.fileobj, *key.data)
-    cpu, wall = cpu_seconds(pid) - began_cpu, time.perf_counter() - began
+    cpu, wall = sum(map(cpu_seconds, pids)) - began_cpu, time.perf_counter() - began
     for key in list(selector.get_map().values()):
         key.fileobj.close()  # type: ignore[union-attr]
     return done / max(cpu, 0.01), done / wall
 
 
-def figures(pid: int, port: int, transaction: str, seconds: float) -> dict[str, tuple[float, float]]:
+def figures(pids: Sequence[int], port: int, transaction: str, seconds: float) -> Figures:
     """By method, and all of them at once."""
     asked = {name: request(port, *each) for name, each in questions(transaction).items()}
-    found = {name: measure(pid, port, [data], seconds) for name, data in asked.items()}
-    return found | {"mixed": measure(pid, port, list(asked.values()), seconds)}
+    found = {name: measure(pids, port, [data], seconds) for name, data in asked.items()}
+    return found | {"mixed": measure(pids, port, list(asked.values()), seconds)}
+
+
+def replica(workers: int, seconds: float) -> tuple[dict[str, Any], Figures]:
+    """What one says of itself, and how it answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--serve", folder, "--workers", str(workers)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            about = json.loads(server.stdout.readline())
+            found = figures(about["pids"], about["port"], about["transaction"], seconds)
+            about["resident_mib"] = [resident_mib(pid) for pid in about["pids"]]
+            server.stdin.close()
+    return about, found
+
+
+def resident_mib(pid: int) -> int:
+    """Memory of a process, without what it only maps."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) >> 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="for each method")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
-        trio.run(serve, options.serve)
+        trio.run(serve, options.serve, options.workers)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--serve", folder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-            assert server.stdin is not None
-            assert server.stdout is not None
-            about = json.loads(server.stdout.readline())
-            ours = figures(server.pid, about["port"], about["transaction"], options.seconds)
-            server.stdin.close()
+    ours = {workers: replica(workers, options.seconds) for workers in WORKERS}
+    transaction = ours[0][0]["transaction"]
     try:
         with running_anvil() as (pid, port):
-            theirs = figures(pid, port, about["transaction"], options.seconds)
+            theirs = figures([pid], port, transaction, options.seconds)
+            anvil_mib = resident_mib(pid)
     except pytest.skip.Exception as reason:
         print(f"anvil: left out: {reason}")
-        theirs = {}
-    report(about, ours, theirs, options.seconds)
+        theirs, anvil_mib = {}, 0
+    report(ours, theirs, anvil_mib, options.seconds)
 
 
 def report(
-    about: dict[str, Any],
-    ours: dict[str, tuple[float, float]],
-    theirs: dict[str, tuple[float, float]],
-    seconds: float,
+    ours: dict[int, tuple[dict[str, Any], Figures]], theirs: Figures, anvil_mib: int, seconds: float
 ) -> None:
     """The tables."""
-    transactions = 1 + TRANSFERS_PER_BLOCK
+    about, transactions = ours[0][0], 1 + TRANSFERS_PER_BLOCK
     print(
         f"indexing blocks of {transactions} transactions, one a call: {about['plain']:,.0f} blocks per "
         f"CPU second; {about['traced']:,.0f} when each runs a second time for its internal transfers"
     )
-    print(
-        f"index {about['index_bytes'] / 2**20:.1f} MiB for {BLOCKS + 1} blocks (empty tables included); "
-        f"process {about['resident_mib']:.0f} MiB at most"
-    )
-    print(f"{CONNECTIONS} connections, {seconds:g} s each")
-    print(f"{'':26} {'replica':>22} {'anvil':>24} {'ratio':>7}")
-    print(f"{'method':26} {'per CPU s':>11} {'per s':>10} {'per CPU s':>13} {'per s':>10} {'CPU':>7}")
-    for name, (per_cpu, per_s) in ours.items():
-        their_cpu, their_s = theirs.get(name, (float("nan"), float("nan")))
-        print(
-            f"{name:26} {per_cpu:11,.0f} {per_s:10,.0f} {their_cpu:13,.0f} {their_s:10,.0f} "
-            f"{per_cpu / their_cpu:7.2f}"
-        )
+    print(f"index {about['index_bytes'] / 2**20:.1f} MiB for {BLOCKS + 1} blocks (empty tables included)")
+    print(f"{CONNECTIONS} connections, {seconds:g} s each, asked by one more process of this machine")
+    print(f"{'':26} {'replica':>30} {'anvil':>24} {'ratio':>7}")
+    rates = f"{'per CPU s':>11} {'per s':>10} {'per CPU s':>13} {'per s':>10} {'CPU':>7}"
+    print(f"{'method':26} {'workers':>7} {rates}")
+    for name in ours[0][1]:
+        for workers, (_, found) in ours.items():
+            (per_cpu, per_s), (their_cpu, their_s) = found[name], theirs.get(name, (float("nan"),) * 2)
+            print(
+                f"{name:26} {workers:7} {per_cpu:11,.0f} {per_s:10,.0f} {their_cpu:13,.0f} {their_s:10,.0f} "
+                f"{per_cpu / their_cpu:7.2f}"
+            )
+    for workers, (told, _) in ours.items():
+        *each, node = told["resident_mib"]
+        print(f"{workers} workers: node {node} MiB, workers {each} MiB (RssAnon)")
+    print(f"anvil: {anvil_mib} MiB")
 
 
 if __name__ == "__main__":

@@ -50,26 +50,29 @@ ACCOUNTS: Final[tuple[LocalAccount, ...]] = tuple(
 """Funded with 1,000 ether each."""
 
 
-def make_spec(
+def make_genesis(
     signers: Sequence[PrivateKey] = KEYS[:1],
     *,
     alloc: dict[str, Any] | None = None,
     gas_limit: int = 30_000_000,
     **config: Any,
-) -> ChainSpec:
-    """A Clique network of these signers; `config` goes into genesis.json's section of that name."""
+) -> dict[str, Any]:
+    """genesis.json of a Clique network of these signers; `config` goes into its section of that name."""
     funded: dict[str, Any] = {account.address: {"balance": str(1000 * ETHER)} for account in ACCOUNTS}
     listed = b"".join(sorted(key.address for key in signers))
-    return parse_genesis(
-        {
-            "config": {"chainId": CHAIN_ID, "clique": {"period": PERIOD_S, "epoch": 30_000}, **config},
-            "timestamp": GENESIS_TIME,
-            "extraData": (bytes(32) + listed + bytes(65)).hex(),
-            "gasLimit": gas_limit,
-            "difficulty": 1,
-            "alloc": {**funded, **(alloc or {})},
-        }
-    )
+    return {
+        "config": {"chainId": CHAIN_ID, "clique": {"period": PERIOD_S, "epoch": 30_000}, **config},
+        "timestamp": GENESIS_TIME,
+        "extraData": (bytes(32) + listed + bytes(65)).hex(),
+        "gasLimit": gas_limit,
+        "difficulty": 1,
+        "alloc": {**funded, **(alloc or {})},
+    }
+
+
+def make_spec(signers: Sequence[PrivateKey] = KEYS[:1], **more: Any) -> ChainSpec:
+    """The same as a ChainSpec."""
+    return parse_genesis(make_genesis(signers, **more))
 
 
 def sign(account: LocalAccount, **fields: Any) -> Transaction:
