@@ -28,7 +28,8 @@ extern PyMethodDef rows_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef bloom_methods[];
 
-/* bn128.c: makes its constants; called once, when the module is loaded. */
+/* bn128.c makes its constants, keccak.c looks at the processor; called once, when the module is loaded. */
+void keccak_prepare(void);
 void bn128_prepare(void);
 
 #endif

@@ -22,5 +22,6 @@ PyMODINIT_FUNC PyInit__kernels(void)
         }
     }
     bn128_prepare();
+    keccak_prepare();
     return module;
 }
