@@ -40,6 +40,8 @@ def examine(settings: Settings, unix_time: float) -> list[Finding]:
         found += _guard(settings)
     if settings.signing.backend == "keystore" and settings.signing.keystore is not None:
         found += _keystore(settings.signing.keystore, settings.signing.password_file, unix_time)
+    if settings.signing.backend == "pkcs11" and settings.signing.pkcs11_module is not None:
+        found += _module(settings.signing.pkcs11_module)
     for certificate in (settings.signing.remote_certificate, settings.signing.remote_ca):
         if settings.signing.backend == "remote" and certificate is not None:
             found += _certificate(certificate, unix_time)
@@ -84,6 +86,15 @@ def _permissions(path: Path) -> Iterator[Finding]:
         yield Finding(
             str(path.parent), f"mode is {folder:04o}: others can replace what is in it; chmod go-w it"
         )
+
+
+def _module(path: Path) -> Iterator[Finding]:
+    """The token's driver is given the PIN and runs inside the node."""
+    for place in (path.resolve(), path.resolve().parent):
+        mode = stat.S_IMODE(place.stat().st_mode)
+        if mode & 0o022 and not mode & stat.S_ISVTX:
+            text = f"mode is {mode:04o}: others can change the driver that is given the PIN; chmod go-w it"
+            yield Finding(str(place), text)
 
 
 def _certificate(path: Path, unix_time: float) -> Iterator[Finding]:

@@ -123,3 +123,18 @@ def test_a_certificate_that_runs_out_is_found(config: Path) -> None:
     assert findings(config) == []
     assert "node.pem: runs out in 20 days" in findings(config, days=380)[0]
     assert "node.pem: ran out" in findings(config, days=410)[0]
+
+
+def test_a_driver_of_tokens_that_others_can_change_is_found(config: Path) -> None:
+    module = config.parent / "driver" / "token.so"
+    text = config.read_text()
+    config.write_text(
+        f'{text}backend = "pkcs11"\npkcs11_module = "{module}"\npkcs11_token = "t"\npkcs11_key = "k"\n'
+    )
+    module.parent.mkdir(mode=0o755)
+    module.write_text("")
+    module.chmod(0o755)
+    assert findings(config) == []
+    module.chmod(0o775)
+    module.parent.chmod(0o777)
+    assert [text.split(":")[1].strip() for text in findings(config)] == ["mode is 0775", "mode is 0777"]
