@@ -2,8 +2,9 @@
 
 A changed trie node mostly differs from its predecessor in one child's hash, 32 bytes of 532. Kept whole, a
 changed account leaves 980 bytes of history in a state of 200,000; kept like this, 360. To read a row back,
-start at the next change whose image is whole (or at the row as it is now) and undo the changes before it. One
-image in sixteen is whole, drawn by key and block, so that this stays short.
+start at the next change whose image is whole (or at the row as it is now) and undo the changes before it. To
+keep this short, a row has a whole image in one of every sixteen blocks, drawn by its key: if it changes in
+every block it has one in each sixteen; of any other row's images one in sixteen is whole.
 
     (empty)                        there was no row
     0x00 row                       the row
@@ -59,13 +60,20 @@ def encode_image(before: bytes | None, after: bytes | None, place: bytes) -> byt
     size = len(before)
     if after is None or len(after) != size or not ROW_BYTES_MIN <= size <= 0xFFFF:
         return _WHOLE + before
-    if zlib.crc32(place) % WHOLE_ONE_IN == 0:
+    if is_drawn(place):
         return _WHOLE + before
     # As numbers, the rows' highest and lowest differing bits tell where they begin and cease to differ.
     difference = int.from_bytes(before, "big") ^ int.from_bytes(after, "big")
     first = size - (difference.bit_length() + 7) // 8
     last = size - ((difference & -difference).bit_length() + 7) // 8 + 1
     return _DIFFERENCE + first.to_bytes(2, "big") + before[first:last]
+
+
+def is_drawn(place: bytes) -> bool:
+    """Whether the image at this history row's key is whole in any case."""
+    last = place[-1]
+    window = place[:-1] + bytes((last - last % WHOLE_ONE_IN,))
+    return zlib.crc32(window) % WHOLE_ONE_IN == last % WHOLE_ONE_IN
 
 
 def decode_image(image: bytes, after: bytes | None) -> bytes | None:
@@ -82,7 +90,7 @@ def decode_image(image: bytes, after: bytes | None) -> bytes | None:
 
 def tells_row(image: bytes) -> bool:
     """Whether the image tells the row before the block without the row after it."""
-    return image[:1] != _DIFFERENCE
+    return not image or image[0] != _DIFFERENCE[0]
 
 
 def undo(images: Sequence[bytes], now: bytes | None) -> bytes | None:
@@ -99,9 +107,9 @@ def undo(images: Sequence[bytes], now: bytes | None) -> bytes | None:
     patched = bytearray(row or b"")
     size = len(patched)
     for image in reversed(patches):
-        first = int.from_bytes(image[1:3], "big")
+        first = image[1] << 8 | image[2]
         end = first + len(image) - 3
-        if image[:1] != _DIFFERENCE or end > size:
+        if image[0] != _DIFFERENCE[0] or end > size:
             raise _misfit(image)
         patched[first:end] = image[3:]
     return bytes(patched)

@@ -1,7 +1,7 @@
 """StateStore: which states there are, and the deeds that bring the base forward and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -22,6 +22,8 @@ from node.trie.nodes import EMPTY_ROOT
 
 PRUNE_BLOCKS_MAX: Final = 64
 """Blocks whose before-images one batch deletes: an archive that becomes a full node does it bit by bit."""
+PAST_BLOCKS_MAX: Final = 1_024
+"""Blocks below the base whose number and root are remembered."""
 
 
 class StateUnavailable(RequestError):
@@ -65,6 +67,8 @@ class _Moment:
     oldest: BlockNumber
     rows: Snapshot
     layers: Mapping[Hash32, _Layer]
+    past: dict[Hash32, tuple[BlockNumber, Hash32]]
+    """Number and state root of blocks below the base that were asked for: a cache that ends with the base."""
 
     def branch(self, block_hash: Hash32) -> list[_Layer]:
         """Layers from a block down to the base, newest first; none for the base itself."""
@@ -242,7 +246,7 @@ class StateStore:
         block = history.read_state_block(rows, base.number)
         if block is None or block[0] != base.hash:
             raise StorageError(f"the state's base is {base}, but the state kept at its number is another's")
-        return _Moment(base, block[1], int.from_bytes(oldest_row, "big"), rows, {})
+        return _Moment(base, block[1], int.from_bytes(oldest_row, "big"), rows, {}, {})
 
     def _reader(self, block_hash: Hash32) -> tuple[RowReader, BlockNumber, Hash32]:
         """Rows after a block, its number and its state root."""
@@ -253,10 +257,16 @@ class StateStore:
             branch = now.branch(block_hash)
             layers = tuple(layer.state for layer in branch)
             return _layered(layers, now.rows), branch[0].ref.number, layers[0].root
+        known = now.past.get(block_hash)
+        if known is not None:
+            return _past(now.rows, known[0]), *known
         number = read_number(now.rows, block_hash)
         if number is not None and now.oldest <= number < now.base.number:
             block = history.read_state_block(now.rows, number)
             if block is not None and block[0] == block_hash:
+                if len(now.past) >= PAST_BLOCKS_MAX:
+                    now.past.clear()
+                now.past[block_hash] = number, block[1]
                 return _past(now.rows, number), number, block[1]
         if number is None:
             number = read_number(self._kv, block_hash)
@@ -264,7 +274,7 @@ class StateStore:
 
 
 def _with_layers(moment: _Moment, layers: Mapping[Hash32, _Layer]) -> _Moment:
-    return _Moment(moment.base, moment.root, moment.oldest, moment.rows, layers)
+    return replace(moment, layers=layers)
 
 
 def _layers_on(moment: _Moment, block_hash: Hash32) -> dict[Hash32, _Layer]:

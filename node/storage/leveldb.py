@@ -205,14 +205,14 @@ class LevelSnapshot:
             if store._closed:
                 raise StorageError(f"{store._path}: the database is closed")
             # Taking and giving back are atomic: threads share the idle ones without a lock.
-            rows = self._idle.pop() if self._idle else self._source.raw_iterator(verify_checksums=True)
+            rows = self._idle.pop() if self._idle else self._source.iterator(verify_checksums=True)
             rows.seek(start)
-            while rows.valid() and rows.key() < stop:
-                value = rows.value()
+            for key, value in rows:
+                if key >= stop:
+                    break
                 found.append(value)
                 if is_last(value):
                     break
-                rows.next()
             # Not after an error: an iterator that met damage is not used again.
             self._idle.append(rows)
         except (plyvel.Error, OSError) as error:

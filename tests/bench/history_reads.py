@@ -9,7 +9,9 @@ and a slot. The blocks repeat a cycle of 64, so that each state and proof is a r
 commit, while a million of them are only encoded and written: the database is that of an archive node, with
 its headers, bodies, receipts, before-images and key lists. First, rows are read through StateStore, view and
 all; then JSON-RPC requests are answered, in this process and without a socket, by the whole dispatcher.
-Accounts and slots are drawn anew at every read. CPU time, the best of rounds; memory is this process's peak.
+Accounts, slots and one of 64 blocks at the depth are drawn
+anew at every read, but for eth_call, which asks one block. CPU time, the best of rounds; memory is this
+process's peak.
 """
 
 import argparse
@@ -19,7 +21,6 @@ import resource
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,10 +40,10 @@ from node.execution.executor import Executor
 from node.primitives.block import Block, BlockRef, Body, Header
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32, hex_of
-from node.primitives.state import Account, StateChanges
+from node.primitives.state import Account, StateChanges, StateView
 from node.rpc.api import RpcApi
 from node.state import history
-from node.state.before_images import WHOLE_ONE_IN
+from node.state.before_images import is_drawn
 from node.state.commit import PreparedState
 from node.state.store import StateStore
 from node.storage import schema
@@ -63,6 +64,7 @@ CODE = bytes.fromhex("6000358054906001015401600052" + "60206000f3")
 """Returns the sum of the slot in the calldata and the one behind it."""
 WRITE_BLOCKS = 2_000
 READS, REQUESTS, ROUNDS = 400, 100, 5
+SPREAD = 64
 DEPTHS = (0, 1, 100, 10_000, 100_000)
 SETTINGS = StorageSettings(history_blocks=0)
 SPEC = make_spec(
@@ -118,7 +120,7 @@ def remembered(encode: Callable[..., bytes]) -> Callable[..., bytes]:
     known: dict[tuple[bytes | None, bytes | None, bool], bytes] = {}
 
     def encoded(before: bytes | None, after: bytes | None, place: bytes) -> bytes:
-        key = (before, after, zlib.crc32(place) % WHOLE_ONE_IN == 0)
+        key = (before, after, is_drawn(place))
         if key not in known:
             known[key] = encode(before, after, place)
         return known[key]
@@ -176,28 +178,41 @@ def measure(read: Callable[[random.Random], object]) -> float:
     return min(rounds)
 
 
-def rows(store: StateStore, block_hash: Hash32) -> dict[str, Callable[[random.Random], object]]:
-    view = store.view
+def rows(store: StateStore, blocks: list[Hash32]) -> dict[str, Callable[[random.Random], object]]:
+    def view(r: random.Random) -> StateView:
+        return store.view(r.choice(blocks))
+
     return {
-        "busy account": lambda _: view(block_hash).account(BUSY),
-        "any account": lambda r: view(block_hash).account(r.choice(ACCOUNTS)),
-        "slot": lambda r: view(block_hash).storage(CONTRACT, r.randrange(SLOTS)),
-        "proof of account": lambda r: store.proof(block_hash, r.choice(ACCOUNTS), ()),
-        "proof of slot": lambda r: store.proof(block_hash, CONTRACT, (r.randrange(SLOTS),)),
+        "busy account": lambda r: view(r).account(BUSY),
+        "any account": lambda r: view(r).account(r.choice(ACCOUNTS)),
+        "slot": lambda r: view(r).storage(CONTRACT, r.randrange(SLOTS)),
+        "proof of account": lambda r: store.proof(r.choice(blocks), r.choice(ACCOUNTS), ()),
+        "proof of slot": lambda r: store.proof(r.choice(blocks), CONTRACT, (r.randrange(SLOTS),)),
     }
 
 
-def requests(number: int) -> dict[str, Callable[[random.Random], tuple[str, list[object]]]]:
-    at, contract = hex(number), hex_of(CONTRACT)
+def requests(numbers: list[int]) -> dict[str, Callable[[random.Random], tuple[str, list[object]]]]:
+    contract = hex_of(CONTRACT)
+
+    def at(r: random.Random) -> str:
+        return hex(r.choice(numbers))
+
+    # A call asks who made the block, and only the last of these is sealed.
+    called = hex(numbers[-1])
     return {
-        "eth_getBalance": lambda r: ("eth_getBalance", [hex_of(r.choice(ACCOUNTS)), at]),
-        "eth_getStorageAt": lambda r: ("eth_getStorageAt", [contract, hex(r.randrange(SLOTS)), at]),
+        "eth_getBalance": lambda r: ("eth_getBalance", [hex_of(r.choice(ACCOUNTS)), at(r)]),
+        "eth_getStorageAt": lambda r: ("eth_getStorageAt", [contract, hex(r.randrange(SLOTS)), at(r)]),
         "eth_call": lambda r: (
             "eth_call",
-            [{"to": contract, "data": f"0x{r.randrange(SLOTS - 1):064x}"}, at],
+            [{"to": contract, "data": f"0x{r.randrange(SLOTS - 1):064x}"}, called],
         ),
-        "eth_getProof": lambda r: ("eth_getProof", [contract, [hex(r.randrange(SLOTS))], at]),
+        "eth_getProof": lambda r: ("eth_getProof", [contract, [hex(r.randrange(SLOTS))], at(r)]),
     }
+
+
+def numbers_at(head: int, depth: int) -> list[int]:
+    """The block so deep, and those below it that are read in its stead, but for the head."""
+    return [head] if depth == 0 else list(range(max(1, head - depth - SPREAD + 1), head - depth + 1))
 
 
 @dataclass
@@ -262,9 +277,9 @@ class Table:
 
 
 async def measure_json_rpc(chain: Chain, depths: list[int]) -> None:
-    api, shown = api_of(chain), Table(requests(0))
+    api, shown = api_of(chain), Table(requests([0]))
     for depth in depths:
-        asked = requests(chain.reader.head.number - depth).values()
+        asked = requests(numbers_at(chain.reader.head.number, depth)).values()
         shown.line(depth, [await measure_requests(api, make) for make in asked])
 
 
@@ -279,9 +294,9 @@ def run(folder: Path, blocks: int) -> None:
     blocks = chain.reader.head.number
     depths = [depth for depth in (*DEPTHS, blocks - 1) if depth < blocks]
 
-    shown = Table(rows(chain.state, chain.reader.head.hash))
+    shown = Table(rows(chain.state, []))
     for depth in depths:
-        reads = rows(chain.state, check(chain, blocks - depth))
+        reads = rows(chain.state, [check(chain, number) for number in numbers_at(blocks, depth)])
         shown.line(depth, [measure(read) for read in reads.values()])
     trio.run(measure_json_rpc, chain, depths)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,6 +1,7 @@
 """Images of rows before a block: small, and exact."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -43,10 +44,16 @@ def test_one_childs_change_costs_one_hash(changed):
     assert len(encode_image(encode_branch(children), encode_branch(after), b"place")) == 3 + 32
 
 
-def test_some_images_are_whole_so_that_no_way_back_is_long():
+@pytest.mark.parametrize("every", [1, 3, 16, 64])
+def test_some_images_are_whole_so_that_no_way_back_is_long(every):
     before, after = b"\x01" * 100, b"\x01" * 99 + b"\x02"
-    whole = sum(tells_row(encode_image(before, after, b"%d" % i)) for i in range(1600))
-    assert 0.7 < whole / (1600 / WHOLE_ONE_IN) < 1.3
+    for key in (b"uA/", b"ua" + bytes(20) + b"/"):
+        places = [key + number.to_bytes(8, "big") for number in range(0, 3_200 * every, every)]
+        whole = [place for place in places if tells_row(encode_image(before, after, place))]
+        assert 0.7 < len(whole) / (len(places) / WHOLE_ONE_IN) < 1.3
+        if every == 1:
+            at = [int.from_bytes(place[-8:], "big") for place in whole]
+            assert max(later - earlier for earlier, later in pairwise(at)) < 2 * WHOLE_ONE_IN
 
 
 @pytest.mark.parametrize(
