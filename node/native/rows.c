@@ -26,8 +26,8 @@ static PyObject *py_layered_row(PyObject *self, PyObject *const *args, Py_ssize_
 
 enum { WHOLE = 0, DIFFERENCE = 1, WHOLE_ONE_IN = 16, ROW_BYTES_MIN = 64, ROW_BYTES_MAX = 0xFFFF };
 
-/* CRC-32 as in zlib (RFC 1952, section 8). */
-static uint32_t crc32_of(const uint8_t *data, size_t size)
+/* CRC-32 as in zlib (RFC 1952, section 8), of bytes and one more. */
+static uint32_t crc32_of(const uint8_t *data, size_t size, uint8_t last)
 {
     static uint32_t table[256];
     if (table[1] == 0) {
@@ -41,7 +41,16 @@ static uint32_t crc32_of(const uint8_t *data, size_t size)
     uint32_t crc = 0xFFFFFFFF;
     for (size_t i = 0; i < size; i++)
         crc = table[(crc ^ data[i]) & 0xFF] ^ (crc >> 8);
-    return ~crc;
+    return ~(table[(crc ^ last) & 0xFF] ^ (crc >> 8));
+}
+
+/* Whether the image at a place is whole in any case: in one of sixteen blocks, drawn by the row's key. */
+static int is_drawn(PyObject *place)
+{
+    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(place);
+    size_t before_last = (size_t)PyBytes_GET_SIZE(place) - 1;
+    uint8_t block = data[before_last] % WHOLE_ONE_IN;
+    return crc32_of(data, before_last, (uint8_t)(data[before_last] - block)) % WHOLE_ONE_IN == block;
 }
 
 static PyObject *whole_image(const uint8_t *row, size_t size)
@@ -61,8 +70,7 @@ static PyObject *image_of(PyObject *before, PyObject *after, PyObject *place)
     const uint8_t *old = (const uint8_t *)PyBytes_AS_STRING(before);
     size_t size = (size_t)PyBytes_GET_SIZE(before);
     if (after == Py_None || PyBytes_GET_SIZE(after) != (Py_ssize_t)size || size < ROW_BYTES_MIN
-        || size > ROW_BYTES_MAX
-        || crc32_of((const uint8_t *)PyBytes_AS_STRING(place), (size_t)PyBytes_GET_SIZE(place)) % WHOLE_ONE_IN == 0)
+        || size > ROW_BYTES_MAX || is_drawn(place))
         return whole_image(old, size);
     const uint8_t *new = (const uint8_t *)PyBytes_AS_STRING(after);
     size_t first = 0, last = size;
@@ -108,6 +116,10 @@ static PyObject *py_put_images(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(
             args, "O!O!O!SS", &PyDict_Type, &into, &PyDict_Type, &rows, &PyDict_Type, &before, &head, &tail))
         return NULL;
+    if (PyBytes_GET_SIZE(tail) == 0) {
+        PyErr_SetString(PyExc_ValueError, "a place ends in the block's number");
+        return NULL;
+    }
     Py_ssize_t position = 0;
     while (PyDict_Next(before, &position, &key, &old)) {
         PyObject *new = PyDict_GetItemWithError(rows, key);

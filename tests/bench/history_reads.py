@@ -42,7 +42,7 @@ from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import Account, StateChanges, StateView
 from node.rpc.api import RpcApi
-from node.state import history
+from node.state import before_images, history
 from node.state.before_images import is_drawn
 from node.state.commit import PreparedState
 from node.state.store import StateStore
@@ -133,7 +133,9 @@ def build(kv: LevelDB, blocks: int) -> None:
     header, signers = chain.reader.genesis, RULES.initial(chain.reader.genesis)
     chain.state.close()
     made, batch = cycle(), Batch()
-    history.encode_image = remembered(history.encode_image)
+    # Whole blocks in C would not remember.
+    before_images._put_images = before_images.put_images_in_python
+    before_images.encode_image = remembered(before_images.encode_image)
     for number in range(1, blocks + 1):
         # The first two turns begin at block 0; all later ones repeat the second two.
         place = number - 1 if number <= 2 * CYCLE else 2 * CYCLE + (number - 1) % (2 * CYCLE)
