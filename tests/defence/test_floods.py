@@ -207,7 +207,7 @@ def test_expensive_requests(victim: Victim) -> None:
         ("eth_estimateGas", (loop,)),
         ("debug_traceCall", (loop, "latest", {})),
         ("eth_getLogs", (wide,)),
-        ("eth_feeHistory", (hex(1024), "latest", [5.0] * 100)),
+        ("eth_feeHistory", (hex(1024), "latest", [float(percent) for percent in range(1, 101)])),
     ]
     done: list[str] = []
 
