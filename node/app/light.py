@@ -18,6 +18,7 @@ import trio
 
 from consensus.clique.rules import CliqueRules
 from node.app.auditing import open_audit
+from node.app.hangup import Hangup
 from node.app.light_observe import observe_light
 from node.app.memory import give_back, share_one_arena
 from node.app.rpc_service import RpcService
@@ -54,7 +55,9 @@ TRIM_EVERY_S: Final = 10.0
 log = logging.getLogger(__name__)
 
 
-async def run_light(settings: Settings, closing: AsyncExitStack, task_status: trio.TaskStatus[None]) -> None:
+async def run_light(
+    settings: Settings, closing: AsyncExitStack, hangup: Hangup, task_status: trio.TaskStatus[None]
+) -> None:
     """Open a light client and serve it until cancelled; started once its port is bound."""
     share_one_arena()
     client = await trio.to_thread.run_sync(open_light, settings)
@@ -67,7 +70,7 @@ async def run_light(settings: Settings, closing: AsyncExitStack, task_status: tr
         if settings.rpc.enabled:
             backend = light_backend(client, FastExecutor(None), events)
             backend = with_queries(backend, settings.light.contract_names)
-            rpc = RpcService(settings, backend, audit, metrics)
+            rpc = RpcService(settings, backend, audit, metrics, hangup=hangup)
             checks = rpc.checks
             await nursery.start(rpc.run)
         await nursery.start(client.run)

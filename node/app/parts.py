@@ -13,6 +13,7 @@ from consensus.clique.rules import CliqueRules
 from node.app.archive import open_archive
 from node.app.auditing import open_audit
 from node.app.executor import make_executor, py_evm
+from node.app.hangup import Hangup
 from node.app.keys import refuse_exposed_secrets, refuse_lost_guard
 from node.app.recording import recorded_refusals
 from node.app.replica import Replica, has_workers, open_replica
@@ -70,9 +71,11 @@ class Node:
     """What only an archive node has."""
     audit: AuditLog | NoTrail
     """Where everybody leaves a record of what was done."""
+    hangup: Hangup
+    """For who reads files again at SIGHUP."""
 
 
-async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
+async def open_node(settings: Settings, closing: AsyncExitStack, hangup: Hangup) -> Node:
     """Open what the settings name; `closing` closes it again. ConfigError, StorageError."""
     spec = load_genesis(settings.genesis)
     if has_workers(settings):
@@ -108,6 +111,7 @@ async def open_node(settings: Settings, closing: AsyncExitStack) -> Node:
         metrics=Metrics(program_version(), settings.role),
         replica=await open_replica(settings, chain, executor, closing),
         members=members,
+        hangup=hangup,
         archive=await open_archive(settings, kv, chain.reader, closing),
         audit=audit,
     )

@@ -5,7 +5,6 @@ head and after every change of the file; the pool of peers is only disturbed whe
 """
 
 import logging
-import signal
 import time
 from collections.abc import Callable
 from typing import Final
@@ -164,12 +163,9 @@ class Permits:
                 await self.reload()
 
     async def _hear_hangups(self) -> None:
-        try:
-            with trio.open_signal_receiver(signal.SIGHUP) as hangups:
-                async for _ in hangups:
-                    await self.reload()
-        except RuntimeError:
-            log.debug("signals are heard by the main thread only")
+        while True:
+            await self._node.hangup()
+            await self.reload()
 
     # --- what rules ask back
 

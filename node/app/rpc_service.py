@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from node.app.hangup import Hangup
 from node.audit.trail import AuditTrail
 from node.config.rpc_checks import is_loopback
 from node.config.settings import Settings
@@ -50,11 +51,14 @@ class RpcService:
         sockets: Sequence[trio.socket.SocketType] = (),
         observe: Observe | None = None,
         relay: Relay | None = None,
+        hangup: Hangup = trio.sleep_forever,
     ) -> None:
         """`is_public` False: worker processes serve the public door. The rest is for those: `sockets` that
-        listen already, who counts calls, and the way to what the node itself has to answer."""
+        listen already, who counts calls, the way to what the node itself has to answer, and when
+        TLS files are read again at once."""
         rpc = settings.rpc
         self._settings = settings
+        self._hangup = hangup
         self._auth = Authenticator(settings.auth, trail)
         self.guard = Guard(trail, lambda: backend.chain.head.number)
         self.guard.shares_quotas = not is_public or bool(sockets)
@@ -80,7 +84,7 @@ class RpcService:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._auth.follow_files)
             if self._tls is not None:
-                nursery.start_soon(self._tls.follow_files)
+                nursery.start_soon(self._tls.follow_files, self._hangup)
             listeners = await nursery.start(
                 partial(serve_rpc, self._settings.rpc, self.api, doors=self._doors)
             )

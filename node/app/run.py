@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from node.app.hangup import Hangup
 from node.config.settings import Settings
 
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -13,7 +14,10 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 
 async def run_node(
-    settings: Settings, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    hangup: Hangup = trio.sleep_forever,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Open a node, run it until cancelled, close it. Started once every port is bound.
 
@@ -25,12 +29,12 @@ async def run_node(
         if settings.role == "light":
             from node.app.light import run_light
 
-            await run_light(settings, closing, task_status)
+            await run_light(settings, closing, hangup, task_status)
             return
         from node.app.memory import return_large_pieces
         from node.app.parts import open_node
         from node.app.serve import serve_node
 
         return_large_pieces()
-        node = await open_node(settings, closing)
+        node = await open_node(settings, closing, hangup)
         await serve_node(node, task_status)

@@ -103,7 +103,9 @@ async def _serve_clients(
 ) -> tuple[Sequence[Check], Sequence[Check]]:
     """Open the doors, or have worker processes do it; what health is to look at, and what to tell with it."""
     shared = has_workers(node.settings)
-    rpc = RpcService(node.settings, backend, node.audit, node.metrics, is_public=not shared)
+    rpc = RpcService(
+        node.settings, backend, node.audit, node.metrics, is_public=not shared, hangup=node.hangup
+    )
     await nursery.start(rpc.run)
     checks, notices = [*rpc.checks], list[Check]()
     if shared:

@@ -289,6 +289,8 @@ def main(arguments: Sequence[str]) -> int:
     """The process; its exit code."""
     # Ctrl-C reaches every process of a terminal: the node stops its workers in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Sent to all of a group; our files are looked at every few seconds.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     link_fd, *socket_fds = map(int, arguments)
     code = 0
     try:

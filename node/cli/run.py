@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import trio
 
+from node.app.hangup import Hangups
 from node.cli.output import Commands, add_command
 from node.config.load import load_settings
 from node.config.settings import Settings
@@ -61,10 +62,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 async def run_until_signal(run_node: Callable[..., Awaitable[Any]], settings: Settings) -> None:
-    """Run the node until SIGTERM or SIGINT, or until it ends by itself."""
+    """Run the node until SIGTERM or SIGINT, or until it ends by itself; SIGHUP is told to it."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
-        await run_node(settings, task_status=trio.TASK_STATUS_IGNORED)
+        hangups = Hangups()
+        await nursery.start(hangups.hear)
+        await run_node(settings, hangups.wait, task_status=trio.TASK_STATUS_IGNORED)
         nursery.cancel_scope.cancel()
     log.info("stopped", extra={"node": settings.name})
 

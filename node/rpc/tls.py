@@ -7,9 +7,8 @@ from `rpc.client_ca` and not stand in `rpc.client_crl`; who its subject is, and 
 """
 
 import logging
-import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -53,13 +52,12 @@ class RpcTls:
         await wrapped.do_handshake()
         return wrapped
 
-    async def follow_files(self) -> None:
-        """Take up files that change, at once on SIGHUP, until cancelled."""
-        with trio.open_signal_receiver(signal.SIGHUP) as signals:
-            while True:
-                with trio.move_on_after(RELOAD_S) as waiting:
-                    await anext(signals)
-                await trio.to_thread.run_sync(self.reload, not waiting.cancelled_caught)
+    async def follow_files(self, hangup: Callable[[], Awaitable[None]]) -> None:
+        """Take up files that change, when `hangup` returns at once, until cancelled."""
+        while True:
+            with trio.move_on_after(RELOAD_S) as waiting:
+                await hangup()
+            await trio.to_thread.run_sync(self.reload, not waiting.cancelled_caught)
 
     def reload(self, force: bool = False) -> bool:
         """Look at the files again; whether new ones were taken up. Worker thread."""

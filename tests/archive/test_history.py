@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from node.app.parts import open_node
 from node.chain.genesis_json import parse_genesis
@@ -154,4 +155,4 @@ async def test_a_database_that_was_pruned_is_refused_as_an_archive(tmp_path: Pat
     )
     async with AsyncExitStack() as closing:
         with pytest.raises(ConfigError, match=r"forgotten the states before block #\d+: it was run"):
-            await open_node(settings, closing)
+            await open_node(settings, closing, trio.sleep_forever)

@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from node.app.hangup import Hangup
 from node.cli.run import run_until_signal
 from node.config.settings import Settings
 from node.primitives.errors import StorageError
@@ -19,7 +20,7 @@ class Node:
     def __init__(self) -> None:
         self.cleaned_up = False
 
-    async def run(self, settings: Settings, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, settings: Settings, hangup: Hangup, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
         try:
             await trio.sleep_forever()
@@ -40,7 +41,7 @@ async def test_a_signal_stops_the_node_cleanly(number: signal.Signals) -> None:
 
 
 async def test_a_signal_while_the_node_starts_stops_it_too() -> None:
-    async def never_starts(settings: Settings, *, task_status: trio.TaskStatus[None]) -> None:
+    async def never_starts(settings: Settings, hangup: Hangup, *, task_status: trio.TaskStatus[None]) -> None:
         await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
@@ -50,7 +51,7 @@ async def test_a_signal_while_the_node_starts_stops_it_too() -> None:
 
 
 async def test_a_node_that_ends_by_itself_ends_the_command() -> None:
-    async def ends(settings: Settings, *, task_status: trio.TaskStatus[None]) -> None:
+    async def ends(settings: Settings, hangup: Hangup, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
 
     with trio.fail_after(5):
@@ -58,10 +59,30 @@ async def test_a_node_that_ends_by_itself_ends_the_command() -> None:
 
 
 async def test_an_error_of_the_node_comes_out() -> None:
-    async def breaks(settings: Settings, *, task_status: trio.TaskStatus[None]) -> None:
+    async def breaks(settings: Settings, hangup: Hangup, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
         raise StorageError("disk full")
 
     with pytest.raises(ExceptionGroup) as caught:
         await run_until_signal(breaks, SETTINGS)
     assert caught.group_contains(StorageError, match="disk full")
+
+
+async def test_a_hangup_is_heard_by_all_who_wait_and_ends_nothing() -> None:
+    heard: list[int] = []
+
+    async def listens(settings: Settings, hangup: Hangup, *, task_status: trio.TaskStatus[None]) -> None:
+        async def listen(number: int) -> None:
+            await hangup()
+            heard.append(number)
+
+        for _ in range(2):
+            async with trio.open_nursery() as listening:
+                listening.start_soon(listen, 1)
+                listening.start_soon(listen, 2)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    with trio.fail_after(5):
+        await run_until_signal(listens, SETTINGS)
+    assert sorted(heard) == [1, 1, 2, 2]
