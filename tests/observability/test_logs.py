@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from node.observability.logs import JsonLines, TextLines, configure
+from node.observability.logs import OUR_PACKAGES, JsonLines, TextLines, configure
 from node.primitives.block import BlockRef
 from node.primitives.ids import Hash32
 
@@ -21,8 +21,11 @@ def record(event: str, **fields: object) -> logging.LogRecord:
 def root_logger() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers, root.level
+    levels = {package: logging.getLogger(package).level for package in OUR_PACKAGES}
     yield
     root.handlers, root.level = before
+    for package, level in levels.items():
+        logging.getLogger(package).setLevel(level)
     logging.captureWarnings(False)
 
 
