@@ -270,11 +270,12 @@ class Driver:
         self._starving = False
         self._told = head.hash
         state = await trio.to_thread.run_sync(self._reader.engine_state, head.hash)
+        # Asked before the engine hears of a head and may sign: what it signs from here on, it knows.
+        last = None if self._is_recovered else self._last_signed()
+        self._is_recovered = True
         await self._send.send(NewHead(head, state))
-        if not self._is_recovered:
-            self._is_recovered = True
-            if (last := self._last_signed()) is not None:
-                await self._send.send(last)
+        if last is not None:
+            await self._send.send(last)
 
     async def _sleep_until(self, name: str, at_ms: int, scope: trio.CancelScope) -> None:
         with scope:
