@@ -24,7 +24,7 @@ static PyObject *py_layered_row(PyObject *self, PyObject *const *args, Py_ssize_
 
 /* --- before-images; the format stands in node.state.before_images */
 
-enum { WHOLE = 0, DIFFERENCE = 1, WHOLE_ONE_IN = 16, ROW_BYTES_MIN = 64, ROW_BYTES_MAX = 0xFFFF };
+enum { WHOLE = 0, DIFFERENCE = 1, WHOLE_ONE_IN = 16, ROW_BYTES_MIN = 113, ROW_BYTES_MAX = 0xFFFF };
 
 /* CRC-32 as in zlib (RFC 1952, section 8), of bytes and one more. */
 static uint32_t crc32_of(const uint8_t *data, size_t size, uint8_t last)

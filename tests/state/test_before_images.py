@@ -46,7 +46,7 @@ def test_one_childs_change_costs_one_hash(changed):
 
 @pytest.mark.parametrize("every", [1, 3, 16, 64])
 def test_some_images_are_whole_so_that_no_way_back_is_long(every):
-    before, after = b"\x01" * 100, b"\x01" * 99 + b"\x02"
+    before, after = b"\x01" * 200, b"\x01" * 199 + b"\x02"
     for key in (b"uA/", b"ua" + bytes(20) + b"/"):
         places = [key + number.to_bytes(8, "big") for number in range(0, 3_200 * every, every)]
         whole = [place for place in places if tells_row(encode_image(before, after, place))]
