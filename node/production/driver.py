@@ -271,8 +271,7 @@ class Driver:
         self._told = head.hash
         state = await trio.to_thread.run_sync(self._reader.engine_state, head.hash)
         # Asked before the engine hears of a head and may sign: what it signs from here on, it knows.
-        last = None if self._is_recovered else self._last_signed()
-        self._is_recovered = True
+        last, self._is_recovered = (None if self._is_recovered else self._last_signed()), True
         await self._send.send(NewHead(head, state))
         if last is not None:
             await self._send.send(last)
