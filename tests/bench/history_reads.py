@@ -168,16 +168,13 @@ def following(parent: Header, root: Hash32) -> Header:
     )
 
 
-def measure(read: Callable[[random.Random], object]) -> float:
+def measure(read: Callable[[random.Random], object], seed: int) -> float:
     """Microseconds of CPU a read."""
-    rounds = []
-    for seed in range(ROUNDS):
-        drawn = random.Random(seed)
-        started = time.thread_time()
-        for _ in range(READS):
-            read(drawn)
-        rounds.append((time.thread_time() - started) / READS * 1e6)
-    return min(rounds)
+    drawn = random.Random(seed)
+    started = time.thread_time()
+    for _ in range(READS):
+        read(drawn)
+    return (time.thread_time() - started) / READS * 1e6
 
 
 def rows(store: StateStore, blocks: list[Hash32]) -> dict[str, Callable[[random.Random], object]]:
@@ -235,23 +232,22 @@ def api_of(chain: Chain) -> RpcApi:
     return RpcApi(node_backend(parts, NoNetwork(), NoSync(), None), settings.rpc)  # type: ignore[arg-type]
 
 
-async def measure_requests(api: RpcApi, make: Callable[[random.Random], tuple[str, list[object]]]) -> float:
+async def measure_requests(
+    api: RpcApi, make: Callable[[random.Random], tuple[str, list[object]]], seed: int
+) -> float:
     """Microseconds of CPU a request, worker threads and all."""
-    found = []
-    for seed in range(ROUNDS):
-        drawn = random.Random(seed)
-        asked = [make(drawn) for _ in range(REQUESTS)]
-        bodies = [
-            json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-            for method, params in asked
-        ]
-        started = time.process_time()
-        for body in bodies:
-            answer = await api.dispatcher.answer(api.dispatcher.parse(body))
-            assert answer is not None
-            assert b'"result"' in answer, answer
-        found.append((time.process_time() - started) / REQUESTS * 1e6)
-    return min(found)
+    drawn = random.Random(seed)
+    asked = [make(drawn) for _ in range(REQUESTS)]
+    bodies = [
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        for method, params in asked
+    ]
+    started = time.process_time()
+    for body in bodies:
+        answer = await api.dispatcher.answer(api.dispatcher.parse(body))
+        assert answer is not None
+        assert b'"result"' in answer, answer
+    return (time.process_time() - started) / REQUESTS * 1e6
 
 
 def check(chain: Chain, number: int) -> Hash32:
@@ -264,25 +260,34 @@ def check(chain: Chain, number: int) -> Hash32:
     return block_hash
 
 
-class Table:
-    """Each line beside the first one, which is the head's."""
-
-    def __init__(self, columns: Iterable[str]) -> None:
-        self._head: list[float] = []
-        print(f"{'blocks back':>16}" + "".join(f"{name:>24}" for name in columns))
-
-    def line(self, depth: int, found: list[float]) -> None:
-        self._head = self._head or found
-        pairs = zip(found, self._head, strict=True)
-        cells = (f"{each:10.1f} us x{each / first:<5.2f}" for each, first in pairs)
+def show(columns: Iterable[str], depths: list[int], rounds: list[list[list[float]]]) -> None:
+    """The least of the rounds, each line beside the first one, which is the head's."""
+    print(f"{'blocks back':>16}" + "".join(f"{name:>24}" for name in columns))
+    lines = [[min(each) for each in zip(*line, strict=True)] for line in zip(*rounds, strict=True)]
+    for depth, line in zip(depths, lines, strict=True):
+        cells = (f"{each:10.1f} us x{each / head:<5.2f}" for each, head in zip(line, lines[0], strict=True))
         print(f"{depth:>16,}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
 
 
+# All depths in every round: a machine whose speed goes up and down is the same for all of them.
+
+
+def measure_rows(chain: Chain, depths: list[int]) -> None:
+    head = chain.reader.head.number
+    blocks = [[check(chain, number) for number in numbers_at(head, depth)] for depth in depths]
+    reads = [rows(chain.state, each) for each in blocks]
+    rounds = [[[measure(read, seed) for read in line.values()] for line in reads] for seed in range(ROUNDS)]
+    show(reads[0], depths, rounds)
+
+
 async def measure_json_rpc(chain: Chain, depths: list[int]) -> None:
-    api, shown = api_of(chain), Table(requests([0]))
-    for depth in depths:
-        asked = requests(numbers_at(chain.reader.head.number, depth)).values()
-        shown.line(depth, [await measure_requests(api, make) for make in asked])
+    api, head = api_of(chain), chain.reader.head.number
+    asked = [requests(numbers_at(head, depth)) for depth in depths]
+    rounds = [
+        [[await measure_requests(api, make, seed) for make in line.values()] for line in asked]
+        for seed in range(ROUNDS)
+    ]
+    show(asked[0], depths, rounds)
 
 
 def run(folder: Path, blocks: int) -> None:
@@ -296,10 +301,7 @@ def run(folder: Path, blocks: int) -> None:
     blocks = chain.reader.head.number
     depths = [depth for depth in (*DEPTHS, blocks - 1) if depth < blocks]
 
-    shown = Table(rows(chain.state, []))
-    for depth in depths:
-        reads = rows(chain.state, [check(chain, number) for number in numbers_at(blocks, depth)])
-        shown.line(depth, [measure(read) for read in reads.values()])
+    measure_rows(chain, depths)
     trio.run(measure_json_rpc, chain, depths)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
