@@ -171,7 +171,6 @@ class Driver:
         self._build: _Build | None = None
         self._build_limiter = trio.CapacityLimiter(1)
         self._told: Hash32 | None = None
-        self._is_recovered = False
         self._arrival = trio.Event()
         self._starving = False
         self._problem: str | None = None
@@ -268,10 +267,10 @@ class Driver:
         if self._build is not None and self._build.request.parent.hash != head.hash:
             self._stop_building()
         self._starving = False
-        self._told = head.hash
+        is_first, self._told = self._told is None, head.hash
         state = await trio.to_thread.run_sync(self._reader.engine_state, head.hash)
         # Asked before the engine hears of a head and may sign: what it signs from here on, it knows.
-        last, self._is_recovered = (None if self._is_recovered else self._last_signed()), True
+        last = self._last_signed() if is_first else None
         await self._send.send(NewHead(head, state))
         if last is not None:
             await self._send.send(last)
