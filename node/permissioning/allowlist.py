@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from node.config.stamps import Stamp, stamp_of
 from node.permissioning.policy import MAY_DIAL, Decision, Meeting, Right, Sending, Tier, is_in
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
@@ -283,16 +284,16 @@ class AllowListFile:
         """None as long as no good file has been seen: then nobody new is let in."""
         self.problem: str | None = None
         """Why the newest file could not be taken; None when it was."""
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Stamp = None
         self.reload()
 
     def has_changed(self) -> bool:
         """Whether another file lies there than the one that was read last."""
-        return self._stamp() != self._seen
+        return stamp_of(self.path) != self._seen
 
     def reload(self) -> bool:
         """Read it; whether what it says is other than before."""
-        self._seen = self._stamp()
+        self._seen = stamp_of(self.path)
         try:
             found = read_allowlist(self.path)
         except ConfigError as error:
@@ -309,13 +310,6 @@ class AllowListFile:
         aside.chmod(0o600)
         aside.replace(self.path)
         self.reload()
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def with_members(found: AllowList, members: Sequence[Member]) -> AllowList:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,6 +18,7 @@ from node.audit.log import LOCAL
 from node.audit.records import Kind
 from node.audit.trail import AuditTrail
 from node.config.settings import AuthSettings
+from node.config.stamps import Stamp, stamp_of
 from node.primitives.errors import ConfigError
 from node.rpc.api_keys import ApiKeys, looks_like_key
 from node.rpc.clients import Clients
@@ -166,9 +166,10 @@ class Authenticator:
             identity.name, identity.roles, self._settings.quota_ms_per_s or None, identity.standing
         )
 
-    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _look(self) -> tuple[Stamp, ...]:
         settings = self._settings
-        return tuple(_stamp(path) for path in (settings.api_keys, settings.clients, settings.jwt_keys))
+        files = (settings.api_keys, settings.clients, settings.jwt_keys)
+        return tuple(None if path is None else stamp_of(path) for path in files)
 
 
 def _source(settings: AuthSettings) -> "KeySource | None":
@@ -193,14 +194,6 @@ def _static_keys(settings: AuthSettings) -> "list[VerifyingKey]":
     if not keys:
         raise ConfigError([f"auth.jwt_keys: {settings.jwt_keys} holds no key that is used here"])
     return keys
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _is_loopback(address: str) -> bool:

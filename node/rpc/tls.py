@@ -17,6 +17,7 @@ import trio
 
 from node.config.revocation import NOTHING, apply_revocations
 from node.config.settings import RpcSettings
+from node.config.stamps import Stamp, stamp_of
 from node.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,17 +102,8 @@ class RpcTls:
         asked = (settings.client_ca, settings.client_crl) if wanted else ()
         return settings.tls_certificate, settings.tls_key, *(path for path in asked if path is not None)
 
-    def _look(self) -> tuple[tuple[int, int, int], ...]:
-        """What tells one state of the files from another."""
-        stamps = []
-        for path in self._files:
-            try:
-                status = path.stat()
-            except OSError:
-                stamps.append((0, 0, 0))
-            else:
-                stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return tuple(stamps)
+    def _look(self) -> tuple[Stamp, ...]:
+        return tuple(stamp_of(path) for path in self._files)
 
     def _load(self) -> tuple[ssl.SSLContext, float]:
         from cryptography import x509

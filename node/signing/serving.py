@@ -13,6 +13,7 @@ from pathlib import Path
 
 from node.config.revocation import NOTHING, Revocations, apply_revocations
 from node.config.settings import SigningSettings
+from node.config.stamps import Stamp, stamp_of
 from node.primitives.errors import ConfigError
 from node.primitives.ids import hex_of
 from node.signing.exclusive import held_exclusively
@@ -65,18 +66,12 @@ class Serving:
         """Whose certificate this is; None for nobody's."""
         return self.settings.clients.get(fingerprint)
 
-    def stamps(self, config: Path) -> tuple[tuple[int, int, int], ...]:
+    def stamps(self, config: Path) -> tuple[Stamp, ...]:
         """What tells one state of the settings file and the TLS files from another."""
-        settings, found = self.settings, []
+        settings = self.settings
         crl = () if settings.tls_crl is None else (settings.tls_crl,)
-        for path in (config, settings.tls_certificate, settings.tls_key, settings.tls_ca, *crl):
-            try:
-                status = path.stat()
-            except OSError:
-                found.append((0, 0, 0))
-            else:
-                found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return tuple(found)
+        files = (config, settings.tls_certificate, settings.tls_key, settings.tls_ca, *crl)
+        return tuple(stamp_of(path) for path in files)
 
     def close(self) -> None:
         """Let every key go."""
