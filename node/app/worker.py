@@ -24,6 +24,7 @@ from node.app.replica import open_index_to_read
 from node.app.rpc_service import RpcService
 from node.app.run import SWITCH_INTERVAL_S
 from node.app.worker_link import (
+    STORAGE_EXIT,
     Answer,
     Ask,
     Asking,
@@ -61,8 +62,6 @@ EXCHANGE_S: Final = 0.2
 """Between two reports of what identities have spent here: so long another process may not know of it."""
 REPORT_S: Final = 1.0
 WHOLE_WAIT_S: Final = 60.0
-STORAGE_EXIT: Final = 3
-"""As of the node itself: the disk is at fault, and another start does not mend it."""
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class Counts:
         if code is not None:
             self._errors[(method, code)] = self._errors.get((method, code), 0) + 1
 
-    def take(self, numbers: dict[str, float], head_number: int) -> Counted:
+    def take(self, numbers: dict[str, float]) -> Counted:
         """The report, and begin anew."""
         calls, self._calls = self._calls, {}
         errors, self._errors = self._errors, {}
@@ -153,7 +152,6 @@ class Counts:
             [(method, int(count), seconds) for method, (count, seconds) in calls.items()],
             [(method, code, count) for (method, code), count in errors.items()],
             numbers,
-            head_number,
         )
 
 
@@ -243,7 +241,7 @@ class Worker:
             await trio.sleep(REPORT_S)
             # Whatever was not told is seen now: a reorganisation was under way when the last block was told.
             self._look()
-            link.send(self.counts.take(self.rpc.numbers(), self.follower.reader.head.number))
+            link.send(self.counts.take(self.rpc.numbers()))
 
 
 async def run(link_fd: int, socket_fds: Sequence[int]) -> None:

@@ -18,6 +18,8 @@ LENGTH_BYTES: Final = 4
 FRAME_BYTES_MAX: Final = 256 << 20
 UNSENT_BYTES_MAX: Final = 256 << 20
 READ_BYTES: Final = 256 * 1024
+STORAGE_EXIT: Final = 3
+"""A worker's exit code, as the node's own: the disk is at fault, and another start does not mend it."""
 
 
 class Who(msgspec.Struct, frozen=True, array_like=True):
@@ -46,7 +48,6 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     """To a worker, first: what it is to serve."""
 
     settings: bytes
-    head_number: int
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):
@@ -112,7 +113,6 @@ class Counted(msgspec.Struct, frozen=True, tag=True):
     """(method, code, how many)"""
     numbers: dict[str, float]
     """By name of the metric, since the worker's start."""
-    head_number: int
 
 
 ToWorker = Begin | Look | Waiting | Spent | Answer

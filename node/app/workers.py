@@ -18,6 +18,7 @@ import trio
 from node.app.parts import Node
 from node.app.rpc_service import RpcService
 from node.app.worker_link import (
+    STORAGE_EXIT,
     Answer,
     Ask,
     Begin,
@@ -43,7 +44,6 @@ from node.rpc.jsonrpc import Message as JsonMessage
 from node.storage.lmdb import LmdbStore
 
 MODULE: Final = "node.app.worker"
-STORAGE_EXIT: Final = 3
 ASKS_MAX: Final = 256
 """Calls that the node answers for one worker at a time; the others wait."""
 PULSE_S: Final = 0.2
@@ -179,7 +179,7 @@ class Workers:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.run)
-                link.send(Begin(encode_settings(self._of_one_worker()), self._reader.head.number))
+                link.send(Begin(encode_settings(self._of_one_worker())))
                 place.link = link
                 while (message := await link.receive()) is not None:
                     self._hear(place, link, message, nursery)
