@@ -78,3 +78,8 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     """The first key after all keys that begin with `prefix`; None when there is no such key."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def shown(key: bytes) -> str:
+    """A key in an error, as hex and not too long."""
+    return key[:40].hex() + ("..." if len(key) > 40 else "")

@@ -24,7 +24,7 @@ import plyvel
 
 from node.config.settings import MIB, StorageSettings
 from node.primitives.errors import StorageError
-from node.storage.kv import Batch
+from node.storage.kv import Batch, shown
 from node.storage.log_tail import torn_at
 from node.storage.schema import SYNCED_KEY
 from node.storage.witness import Witness
@@ -138,7 +138,7 @@ class LevelDB:
                 raise StorageError(f"{self._path}: the database is closed")
             value: bytes | None = source.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
-            raise StorageError(f"{self._path}: row {_shown(key)}: {_reason(error)}") from error
+            raise StorageError(f"{self._path}: row {shown(key)}: {_reason(error)}") from error
         finally:
             self._reading.discard(token)
         return value
@@ -146,7 +146,7 @@ class LevelDB:
     def _rows(
         self, source: Any, start: bytes, stop: bytes | None, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
-        place = f"rows from {_shown(start)} to {'the end' if stop is None else _shown(stop)}"
+        place = f"rows from {shown(start)} to {'the end' if stop is None else shown(stop)}"
         options = {"start": start, "stop": stop, "reverse": reverse, "verify_checksums": True}
         return self._chunks(place, self._guarded(place, lambda: source.iterator(**options)))
 
@@ -216,7 +216,7 @@ class LevelSnapshot:
             # Not after an error: an iterator that met damage is not used again.
             self._idle.append(rows)
         except (plyvel.Error, OSError) as error:
-            raise StorageError(f"{store._path}: rows from {_shown(start)}: {_reason(error)}") from error
+            raise StorageError(f"{store._path}: rows from {shown(start)}: {_reason(error)}") from error
         finally:
             store._reading.discard(token)
         return found
@@ -308,7 +308,3 @@ def _reason(error: Exception) -> str:
     """LevelDB's words; plyvel hands them over as bytes."""
     words = error.args[0] if error.args else error
     return words.decode(errors="replace") if isinstance(words, bytes) else str(error)
-
-
-def _shown(key: bytes) -> str:
-    return key[:40].hex() + ("..." if len(key) > 40 else "")

@@ -19,7 +19,7 @@ from zlib import crc32
 import lmdb
 
 from node.primitives.errors import StorageError
-from node.storage.kv import Batch
+from node.storage.kv import Batch, shown
 
 MAP_BYTES_MAX: Final = 1 << 44
 """Address space, not disk: the file is as large as what it holds has ever been."""
@@ -66,14 +66,14 @@ class LmdbStore:
         return cls(path, environment, read_only=read_only)
 
     def get(self, key: bytes) -> bytes | None:
-        """See Reader."""
-        return self._passing().get(key)
+        """See Reader. The snapshot for one look ends when nobody holds it."""
+        return self.snapshot().get(key)
 
     def iterate(
         self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """See Reader."""
-        return self._passing().iterate(start, stop, reverse=reverse)
+        return self.snapshot().iterate(start, stop, reverse=reverse)
 
     def write(self, batch: Batch, *, sync: bool) -> None:
         """See KeyValue. Always synced: a batch is one transaction, and LMDB has no lesser promise."""
@@ -117,10 +117,6 @@ class LmdbStore:
                 snapshot.close()
             self._environment.close()
 
-    def _passing(self) -> "LmdbSnapshot":
-        """A snapshot for one look; it ends when nobody holds it."""
-        return self.snapshot()
-
 
 class LmdbSnapshot:
     """Snapshot of an LMDB: a read transaction."""
@@ -139,7 +135,7 @@ class LmdbSnapshot:
             try:
                 row = self._transaction.get(key)
             except lmdb.Error as error:
-                raise StorageError(f"{self._path}: row {_shown(key)}: {error}") from error
+                raise StorageError(f"{self._path}: row {shown(key)}: {error}") from error
         return None if row is None else self._value(key, row)
 
     def iterate(
@@ -163,7 +159,7 @@ class LmdbSnapshot:
                     if is_last(values[-1]):
                         break
             except lmdb.Error as error:
-                raise StorageError(f"{self._path}: rows from {_shown(start)}: {error}") from error
+                raise StorageError(f"{self._path}: rows from {shown(start)}: {error}") from error
         return values
 
     def close(self) -> None:
@@ -219,7 +215,7 @@ class LmdbSnapshot:
     def _value(self, key: bytes, row: bytes) -> bytes:
         value = row[CHECKSUM_BYTES:]
         if crc32(value, crc32(key)).to_bytes(CHECKSUM_BYTES, "big") != row[:CHECKSUM_BYTES]:
-            raise StorageError(f"{self._path}: row {_shown(key)}: damaged: its checksum does not fit")
+            raise StorageError(f"{self._path}: row {shown(key)}: damaged: its checksum does not fit")
         return value
 
 
@@ -231,7 +227,3 @@ def _apply(rows: Any, batch: Batch) -> None:
             rows.delete(key)
         else:
             rows.put(key, crc32(value, crc32(key)).to_bytes(CHECKSUM_BYTES, "big") + value)
-
-
-def _shown(key: bytes) -> str:
-    return key[:40].hex() + ("..." if len(key) > 40 else "")
