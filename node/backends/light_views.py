@@ -7,12 +7,10 @@ is which are proved under a verified header. What only events tell is not in the
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from eth_abi import abi as codec
-from eth_abi.exceptions import DecodingError
-
 from contracts.artifacts import load
 from contracts.generate import canonical, signature
 from node.execution.executor import Call, CallResult
+from node.primitives import abi
 from node.primitives.crypto import keccak256
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address
@@ -56,13 +54,13 @@ class SuiteViews:
         """What a view function returns, structs as mappings; NoSuite when it returns nothing of the kind."""
         entry = _function(contract, function)
         data = keccak256(signature(entry).encode())[:4]
-        data += codec.encode([canonical(each) for each in entry["inputs"]], arguments)
+        data += abi.encode([canonical(each) for each in entry["inputs"]], arguments)
         result = self._run(Call(sender=_NOBODY, to=self._place(contract), data=data, gas_limit=VIEW_GAS))
         if result.error is not None:
             raise NoSuite(f"{contract}.{function} is not answered in this block: {result.error}")
         try:
-            (value,) = codec.decode([canonical(each) for each in entry["outputs"]], result.output)
-        except DecodingError:
+            (value,) = abi.decode([canonical(each) for each in entry["outputs"]], result.output)
+        except abi.AbiError:
             raise NoSuite(f"{contract}.{function} answers nothing that its interface knows") from None
         return _named(entry["outputs"][0], value)
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from eth_abi import abi as codec
-from eth_abi.exceptions import DecodingError
-
 from contracts.artifacts import load, names
 from contracts.generate import canonical, signature, snake
+from node.primitives import abi
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Hash32
 from node.primitives.receipt import Log
@@ -101,8 +99,8 @@ def decode_event(contract: str, log: Log) -> DecodedEvent | None:
     plain = [entry for entry in event.inputs if not entry["indexed"]]
     try:
         topics = iter([_from_topic(each, topic) for each, topic in zip(indexed, log.topics[1:], strict=True)])
-        values = iter(codec.decode([canonical(entry) for entry in plain], log.data))
-    except (DecodingError, UnicodeDecodeError, OverflowError):
+        values = iter(abi.decode([canonical(entry) for entry in plain], log.data))
+    except abi.AbiError:
         return None
     arguments = {entry["name"]: next(topics) if entry["indexed"] else next(values) for entry in event.inputs}
     return DecodedEvent(event, arguments)
@@ -149,7 +147,7 @@ def _from_topic(entry: Mapping[str, Any], topic: Hash32) -> Any:
     kind = entry["type"]
     if kind.endswith("]") or kind in ("string", "bytes", "tuple"):
         return topic  # the chain has the hash only
-    return codec.decode([kind], topic)[0]
+    return abi.decode([kind], topic)[0]
 
 
 def _sql_value(entry: Mapping[str, Any], value: Any) -> Any:
