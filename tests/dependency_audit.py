@@ -1,8 +1,9 @@
 """Does any dependency have a known vulnerability? `python -m tests.dependency_audit`
 
 pip-audit asks an advisory database for every installed distribution. Exit code 0: every one was audited and
-none has an advisory. 1: some have. 77: some could not be audited, or the database does not know what
-everybody knows (a proxy that serves packages without advisories calls everything clean); that is no pass.
+none has an advisory. 1: some have. 77: some could not be audited, and are named, or the database does not
+know what everybody knows (a proxy that serves packages without advisories calls everything clean); that is no
+pass. A mirror that knows advisories of newest releases only leaves the pins that are older (audit_client).
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +21,23 @@ LIMIT_S: Final = 240
 OWN: Final = "phoenix-ledger"
 """This program itself is in no index."""
 SERVICES: Final = ("pypi", "osv")
-KNOWN_BAD: Final = "requests==2.19.0"
-"""CVE-2018-18074: whoever has advisories has this one."""
+KNOWN_BAD: Final = "pycrypto==2.6.1"
+"""CVE-2013-7459, never mended: whoever has advisories has this one, also who knows newest releases only."""
 
 
-def ask(service: str, *options: str) -> tuple[list[str], list[str]]:
-    """(findings, distributions that were not audited); the latter is ["all"] when there was no answer."""
-    command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off"]
+@dataclass(frozen=True)
+class Answer:
+    """What a database says of all that is installed."""
+
+    audited: int = 0
+    findings: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ("all",)
+    """Distributions that were not audited."""
+
+
+def ask(service: str, *options: str) -> Answer:
+    """The answer; that all was skipped, when there is none."""
+    command = [sys.executable, "-m", "tests.audit_client", "--format", "json", "--progress-spinner", "off"]
     try:
         done = subprocess.run(
             [*command, "--vulnerability-service", service, *options],
@@ -35,13 +47,14 @@ def ask(service: str, *options: str) -> tuple[list[str], list[str]]:
         )
         listed = json.loads(done.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, ValueError, KeyError):
-        return [], ["all"]
-    findings = [
+        return Answer()
+    findings = tuple(
         f"{each['name']} {each['version']}: {advisory['id']}, mended in {advisory['fix_versions'] or '-'}"
         for each in listed
         for advisory in each.get("vulns", ())
-    ]
-    return findings, [each["name"] for each in listed if "skip_reason" in each and each["name"] != OWN]
+    )
+    skipped = tuple(each["name"] for each in listed if "skip_reason" in each and each["name"] != OWN)
+    return Answer(sum("vulns" in each for each in listed), findings, skipped)
 
 
 def has_advisories(service: str) -> bool:
@@ -49,25 +62,26 @@ def has_advisories(service: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text(KNOWN_BAD + "\n")
-        findings, _ = ask(service, "--requirement", str(wanted), "--no-deps", "--disable-pip")
-    return bool(findings)
+        return bool(ask(service, "--requirement", str(wanted), "--no-deps", "--disable-pip").findings)
 
 
 def audit(services: Sequence[str] = SERVICES) -> int:
     """Ask one database after the other until one knows everything."""
     for service in services:
-        findings, skipped = ask(service)
-        for line in findings:
+        said = ask(service)
+        for line in said.findings:
             print(line)
-        if findings:
+        if said.findings:
             return VULNERABLE
-        if skipped:
-            print(f"NOT AUDITED by {service}: {len(skipped)} distributions ({', '.join(skipped[:5])} …)")
-        elif not has_advisories(service):
+        if said.audited and not has_advisories(service):
             print(f"NOT AUDITED by {service}: it has no advisories, as it finds none for {KNOWN_BAD}")
-        else:
-            print(f"every dependency was audited ({service}); no advisory")
+            continue
+        if not said.skipped:
+            print(f"every dependency was audited ({service}, {said.audited} distributions); no advisory")
             return CLEAN
+        if said.audited:
+            print(f"{said.audited} distributions were audited by {service}; no advisory")
+        print(f"NOT AUDITED by {service}: {', '.join(said.skipped)}")
     print("no advisory database answered for all of them; run this where one is reachable")
     return NOT_AUDITED
 

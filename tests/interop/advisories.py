@@ -1,9 +1,10 @@
 """An advisory database for pip-audit: what it says is in a file. `python -m tests.interop.advisories …`
 
 Arguments: a certificate for pypi.org, its key, and a JSON file: "name version" -> PyPI's list of
-vulnerabilities; null for a release that is not there. What the file does not name has none. It is reached
-the way a company's proxy is, by CONNECT, and speaks TLS and PyPI's JSON for pypi.org and nobody else. Prints
-its port.
+vulnerabilities; null for a release that is not there; and "name" -> {"version": …, "vulnerabilities": …} for
+the page of a project, which speaks of its newest release. A release that the file does not name has none. It
+is reached the way a company's proxy is, by CONNECT, and speaks TLS and PyPI's JSON for pypi.org and nobody
+else. Prints its port.
 """
 
 import json
@@ -38,9 +39,14 @@ def main() -> None:
             self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
 
         def do_GET(self) -> None:
-            """/pypi/<name>/<version>/json."""
-            _, _, name, version, _ = self.path.split("/")
-            found = known.get(f"{name} {version}", [])
+            """/pypi/<name>/<version>/json, or /pypi/<name>/json."""
+            _, _, name, *release, _ = self.path.split("/")
+            page = known.get(name)
+            version, found = (
+                (release[0], known.get(f"{name} {release[0]}", []))
+                if release
+                else (page and page["version"], page and page["vulnerabilities"])
+            )
             if found is None:
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return

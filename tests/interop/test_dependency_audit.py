@@ -26,8 +26,8 @@ def advisory(identity: str, fixed: str) -> dict[str, Any]:
     """One of PyPI's."""
     return {
         "id": identity,
-        "aliases": ["CVE-2018-18074"],
-        "details": "credentials go to another host",
+        "aliases": ["CVE-2013-7459"],
+        "details": "a buffer is written beyond its end",
         "summary": None,
         "fixed_in": [fixed],
         "link": "https://osv.dev/vulnerability/" + identity,
@@ -36,7 +36,7 @@ def advisory(identity: str, fixed: str) -> dict[str, Any]:
     }
 
 
-KNOWS = {CANARY: [advisory("PYSEC-2018-28", "2.20.0")]}
+KNOWS = {CANARY: [advisory("PYSEC-2017-94", "99.0")]}
 
 
 @contextmanager
@@ -95,7 +95,8 @@ def test_an_advisory_against_a_dependency_fails(tmp_path: Path) -> None:
 
 def test_no_advisory_is_a_pass_where_the_database_has_advisories(tmp_path: Path) -> None:
     code, words = audit(tmp_path, KNOWS)
-    assert (code, words) == (CLEAN, "every dependency was audited (pypi); no advisory\n")
+    assert code == CLEAN
+    assert words.startswith("every dependency was audited (pypi, ")
 
 
 def test_a_database_that_calls_everything_clean_is_no_pass(tmp_path: Path) -> None:
@@ -105,7 +106,20 @@ def test_a_database_that_calls_everything_clean_is_no_pass(tmp_path: Path) -> No
     assert "NOT AUDITED by osv" in words
 
 
+def test_the_page_of_a_project_answers_for_its_newest_release(tmp_path: Path) -> None:
+    """What a mirror has that knows no page of a single release."""
+    version = installed("requests")
+    gone = KNOWS | {f"requests {version}": None}
+    code, words = audit(tmp_path, gone | {"requests": {"version": version, "vulnerabilities": []}})
+    assert code == CLEAN, words
+    bad = {"version": version, "vulnerabilities": [advisory("PYSEC-2030-2", "99.0")]}
+    code, words = audit(tmp_path, gone | {"requests": bad})
+    assert (code, "requests" in words, "PYSEC-2030-2" in words) == (VULNERABLE, True, True)
+
+
 def test_a_database_that_does_not_know_a_dependency_is_no_pass(tmp_path: Path) -> None:
-    code, words = audit(tmp_path, KNOWS | {f"requests {installed('requests')}": None})
+    """Nor does it know who knows a newer release of it only."""
+    newer = {"version": "99.0", "vulnerabilities": []}
+    code, words = audit(tmp_path, KNOWS | {f"requests {installed('requests')}": None, "requests": newer})
     assert code == NOT_AUDITED
-    assert "NOT AUDITED by pypi: 1 distributions (requests" in words
+    assert "NOT AUDITED by pypi: requests\n" in words
