@@ -73,7 +73,7 @@ def stages(suite: str, more: Sequence[str]) -> tuple[Stage, ...]:
         "long": (long,),
         "full": (*fast, long),
         "sim": (pytest("simulation", "tests/simulation", "-m", "", *more, limit_s=1800),),
-        "interop": (python("interop", "pytest", "-q", "-m", "interop", *more, limit_s=1200),),
+        "interop": (pytest("interop", "-m", "interop", *more, limit_s=1200),),
         "fuzz": (pytest("fuzz", "tests/fuzz", "-m", "", *more, limit_s=1200),),
         "swarm": (python("swarm", "tests.execution.evm.swarm", *more, limit_s=24 * 3600),),
         "bench": tuple(bench(path, more) for path in sorted((ROOT / "tests" / "bench").glob("[a-z]*.py"))),

@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from tests.interop.once import one_at_a_time
+
 VERSION: Final = "v1.13.15"
 PACKAGE: Final = "github.com/ethereum/go-ethereum/cmd"
 BUILD_TIMEOUT_S: Final = 900
@@ -27,17 +29,19 @@ def go_ethereum(name: str) -> Path:
     if go is None:
         pytest.skip("Go is not installed")
     folder = Path(tempfile.gettempdir()) / f"phoenix-go-{os.getuid()}" / VERSION
-    if not (folder / name).is_file():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The linker of later Go versions refuses a name that a dependency of this version borrows.
-        command = [go, "install", "-ldflags=-checklinkname=0", f"{PACKAGE}/{name}@{VERSION}"]
-        environment = {**os.environ, "GOBIN": str(folder)}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
-        )
-        if done.returncode != 0:
-            pytest.skip(f"{name} {VERSION} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
+    with one_at_a_time(folder):
+        if not (folder / name).is_file():
+            _build(go, name, folder)
     return folder / name
+
+
+def _build(go: str, name: str, folder: Path) -> None:
+    # The linker of later Go versions refuses a name that a dependency of this version borrows.
+    command = [go, "install", "-ldflags=-checklinkname=0", f"{PACKAGE}/{name}@{VERSION}"]
+    environment = {**os.environ, "GOBIN": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
+    if done.returncode != 0:
+        pytest.skip(f"{name} {VERSION} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def run_geth(data_dir: Path, *arguments: str, timeout_s: float = 60) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+from tests.interop.once import one_at_a_time
+
 INSTALL_TIMEOUT_S: Final = 300
 
 
@@ -26,8 +28,9 @@ def npm_install(*packages: str, compiled: str | None = None) -> Path:
         pytest.skip("npm is not installed")
     digest = hashlib.sha256(" ".join((*packages, compiled or "")).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"phoenix-npm-{os.getuid()}" / digest
-    if not folder.is_dir():
-        _install(npm, packages, compiled, folder)
+    with one_at_a_time(folder):
+        if not folder.is_dir():
+            _install(npm, packages, compiled, folder)
     return folder
 
 
@@ -40,8 +43,7 @@ def node() -> str:
 
 
 def _install(npm: str, packages: tuple[str, ...], compiled: str | None, folder: Path) -> None:
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    # Test processes may race here: each installs aside, and the first rename wins.
+    # Installed aside: what is cut off in the middle is not taken for whole.
     aside = Path(tempfile.mkdtemp(dir=folder.parent))
     quietly = ["--no-audit", "--no-fund", "--prefix", str(aside)]
     commands = [[npm, "install", "--ignore-scripts", *quietly, *packages]]
@@ -58,9 +60,4 @@ def _install(npm: str, packages: tuple[str, ...], compiled: str | None, folder: 
             shutil.rmtree(aside)
             last = done.stderr.strip().splitlines()[-1:]
             pytest.skip(f"npm cannot {command[1]} {compiled or ' '.join(packages)}: {last}")
-    try:
-        aside.rename(folder)
-    except OSError:
-        shutil.rmtree(aside)
-        if not folder.is_dir():
-            raise
+    aside.rename(folder)

@@ -15,6 +15,8 @@ from typing import Final
 
 import pytest
 
+from tests.interop.once import one_at_a_time
+
 INSTALL_TIMEOUT_S: Final = 300
 
 
@@ -26,16 +28,20 @@ def pip_install(*packages: str) -> Path:
     python = folder / "bin" / "python"
     # Written last: without it, an earlier run ended in the middle.
     whole = folder / "whole"
-    if not whole.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        for command in (
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
-            if done.returncode != 0:
-                last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-                pytest.skip(f"pip cannot install {' '.join(packages)}: {last}")
-        whole.touch()
+    with one_at_a_time(folder):
+        if not whole.exists():
+            _install(packages, folder, python)
+            whole.touch()
     return python
+
+
+def _install(packages: tuple[str, ...], folder: Path, python: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
+        if done.returncode != 0:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            pytest.skip(f"pip cannot install {' '.join(packages)}: {last}")

@@ -149,8 +149,8 @@ def test_no_arguments_are_an_internal_error(batch: list[tuple[str, list[Any]]]) 
     never_internal(batch)
 
 
-@pytest.mark.long(45)
-@settings(max_examples=2_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.long(27)
+@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(calls, min_size=1, max_size=16))
 def test_no_arguments_are_an_internal_error_in_many_tries(batch: list[tuple[str, list[Any]]]) -> None:
     never_internal(batch)
