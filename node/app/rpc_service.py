@@ -32,6 +32,7 @@ NUMBERS: Final = {
     "rpc_logins_refused": "Credentials that let nobody in.",
     "rpc_forbidden": "Calls that roles did not allow.",
     "rpc_over_quota": "Calls refused for a quota.",
+    "rpc_answers_remembered": "Calls whose answer was at hand.",
 }
 
 log = logging.getLogger(__name__)
@@ -138,10 +139,12 @@ class RpcService:
 
     def numbers(self) -> dict[str, float]:
         """What is counted here and published by the node, by name of the metric."""
+        remembered = self.api.remembered
         return {
             "rpc_logins_refused": self._auth.refusals,
             "rpc_forbidden": self.guard.forbidden,
             "rpc_over_quota": self.guard.over_quota,
+            "rpc_answers_remembered": remembered.hits if remembered is not None else 0,
         }
 
     def _publish(self, metrics: Metrics) -> None:

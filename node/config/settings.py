@@ -85,6 +85,8 @@ class RpcSettings:
     body_bytes_max: int = 5 * MIB
     batch_items_max: int = 1000
     response_bytes_max: int = 25 * MIB
+    answers_bytes_max: int = 32 * MIB
+    """Answers kept to be given again while they hold, of each process; 0: none. Light clients keep none."""
     reply_timeout_s: float = 30.0
     connections_max: int = 512
     call_gas_max: int = 50_000_000

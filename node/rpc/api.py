@@ -11,6 +11,7 @@ from node.rpc.filters import Filters
 from node.rpc.guard import Guard
 from node.rpc.methods.table import all_methods
 from node.rpc.relay import Relay
+from node.rpc.remembered import Remembered
 from node.rpc.subscriptions import Hub, Session
 
 
@@ -28,10 +29,21 @@ class RpcApi:
         """`guard` None: whoever reaches it may do everything, as inside a test. `relay`: node.rpc.relay."""
         self.hub = Hub(backend)
         self.filters = Filters(self.hub, settings)
+        keeps = settings.answers_bytes_max > 0 and not backend.remote
+        self.remembered = Remembered(backend.chain, settings.answers_bytes_max) if keeps else None
         methods = all_methods(backend, settings, self.filters)
         surface = Surface.EVERYTHING if guard is None else Surface.PUBLIC
         self.dispatcher, self.admin_dispatcher = (
-            Dispatcher(methods, settings, observe, guard, each, waits_for_others=backend.remote, relay=relay)
+            Dispatcher(
+                methods,
+                settings,
+                observe,
+                guard,
+                each,
+                waits_for_others=backend.remote,
+                relay=relay,
+                remembered=self.remembered,
+            )
             for each in (surface, Surface.ADMIN)
         )
         self.pages = backend.pages

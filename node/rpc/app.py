@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from enum import Enum
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from node.config.settings import RpcSettings
@@ -36,12 +37,14 @@ from node.rpc.jsonrpc import (
     encode_batch,
     encode_error,
     encode_result,
+    encode_value,
     parse,
 )
 from node.rpc.method import Held, Method, Where
 from node.rpc.params import bind
 from node.rpc.quotas import BYTES_PER_MS
 from node.rpc.relay import Relay, is_owned, may_be_waiting
+from node.rpc.remembered import Remembered
 from node.rpc.roles import Recorded, rule_of
 from node.rpc.subscriptions import Session
 from node.rpc.work import Asked, Work, never
@@ -97,6 +100,7 @@ class Dispatcher:
         *,
         waits_for_others: bool = False,
         relay: Relay | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """`guard` None: whoever reaches this may do everything. `relay`: to who owns what is not here."""
         enabled = set(settings.namespaces) | {"rpc"} | ({"admin"} if surface is Surface.ADMIN else set())
@@ -111,6 +115,7 @@ class Dispatcher:
         self._settings = settings
         self._observe = observe
         self._relay = relay
+        self._remembered = remembered
         self._short = Lane("rpc-short", REMOTE_READS_MAX if waits_for_others else 1)
         self._scans = Lane("rpc-scan", SCANS_MAX)
         self._long = Lane("rpc-long", LONG_RUNS_MAX)
@@ -237,13 +242,7 @@ class Dispatcher:
         try:
             if method is None:
                 raise (AdminOnly if call.method in self._elsewhere else MethodNotFound)(call.method)
-            arguments = bind(method.params, call.params) if method.params or call.params else []
-            if self._guard is not None and self._admit(self._guard, method, arguments, asked.identity):
-                result = await self._guarded(self._guard, method, arguments, asked)
-            elif method.where is Where.LOOP:
-                result = method.handler(*arguments)
-            else:
-                result = await self._perform(method, arguments, asked)
+            result = await self._find(method, call.params, asked)
         except RpcError as refused:
             error = refused
         except RequestError as refused:
@@ -261,6 +260,38 @@ class Dispatcher:
         if call.id is None:
             return None
         return encode_result(call.id, result) if error is None else encode_error(call.id, error)
+
+    async def _find(self, method: Method, params: list[Any], asked: Asked) -> Json:
+        """What the method answered before, if that still holds, else what it answers now."""
+        remembered, holds_of = self._remembered, method.holds
+        if remembered is None or holds_of is None:
+            arguments = bind(method.params, params) if method.params or params else []
+            return await self._result(method, arguments, asked)
+        rule, question = self._rules[method.name], remembered.question(method.name, params)
+        known = remembered.answer(question)
+        if known is not None:
+            if self._guard is not None:
+                self._guard.admit_again(asked.identity, method, rule)
+            return known
+        arguments = bind(method.params, params)
+        result = await self._result(method, arguments, asked)
+        if result is None:
+            return None
+        holds = holds_of(*arguments)
+        # Who asks next is not asked again what these arguments need.
+        if holds is None or (rule.needs is not None and rule.needs(arguments, question.head.number)):
+            return result
+        answer = result if isinstance(result, msgspec.Raw) else encode_value(result)
+        remembered.keep(question, holds, answer)
+        return answer
+
+    async def _result(self, method: Method, arguments: list[Any], asked: Asked) -> Json:
+        if self._guard is not None and self._admit(self._guard, method, arguments, asked.identity):
+            return await self._guarded(self._guard, method, arguments, asked)
+        if method.where is Where.LOOP:
+            answer: Json = method.handler(*arguments)
+            return answer
+        return await self._perform(method, arguments, asked)
 
     async def _relayed(self, relay: Relay, message: Call | list[Call], asked: Asked) -> bytes | None:
         """The owner's answer. It has deadlines of its own; this one is for an owner that hangs."""

@@ -22,6 +22,7 @@ from node.primitives.ids import BlockNumber, Hash32, hex_of
 from node.rpc.backend import ChainBackend
 from node.rpc.jsonrpc import RpcError
 from node.rpc.params import BadValue, read_bool, read_hash, read_member, read_uint64
+from node.rpc.remembered import Holds
 
 
 class Tag(Enum):
@@ -83,6 +84,19 @@ def is_light(chain: ChainBackend, block: BlockId) -> bool:
     """Whether reading this block is so little work that the event loop can do it."""
     header = find_header(chain, block)
     return header is None or header.gas_used <= LIGHT_GAS
+
+
+def holds_of(chain: ChainBackend, block: BlockId) -> Holds | None:
+    """How long it holds what was said of this block; None for one that is not there."""
+    match block:
+        case int():
+            return Holds.PAST if block <= chain.head.number else None
+        case Tag.EARLIEST | ByHash():
+            return Holds.PAST
+        case Tag.PENDING:
+            return None
+        case _:
+            return Holds.AT_HEAD
 
 
 def find_header(chain: ChainBackend, block: BlockId) -> Header | None:

@@ -6,6 +6,7 @@ One guard for all listeners of a node, so that an identity has one quota whereve
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from node.audit.records import Facts, Kind
@@ -118,18 +119,31 @@ class Guard:
 
     def admit(self, identity: Identity, method: Method, rule: Rule, arguments: Sequence[Any]) -> None:
         """Let a call through: Forbidden, LoggedOut, QuotaExceeded."""
+        self._check_standing(identity)
+        if rule.needs is not None or identity.roles.isdisjoint(rule.roles):
+            self._check_role(identity, method, rule, arguments)
+        self._begin(identity, BASE_MS[method.where])
+
+    def admit_again(self, identity: Identity, method: Method, rule: Rule) -> None:
+        """Let through a call whose answer is at hand: its arguments ask for no more than the method does."""
+        self._check_standing(identity)
+        if identity.roles.isdisjoint(rule.roles):
+            self._check_role(identity, method, replace(rule, needs=None), ())
+        self._begin(identity, BASE_MS[Where.LOOP])
+
+    def _check_standing(self, identity: Identity) -> None:
         if identity.standing.may_end:
             ended = identity.ended(self._unix_time())
             if ended is not None:
                 raise LoggedOut(ended)
-        if rule.needs is not None or identity.roles.isdisjoint(rule.roles):
-            self._check_role(identity, method, rule, arguments)
+
+    def _begin(self, identity: Identity, milliseconds: float) -> None:
         if identity.quota_per_s is None:
             return
         wait_s = self.wait_s(identity)
         if wait_s > 0:
             raise self.refuse_over_quota(identity, wait_s)
-        self.charge(identity, BASE_MS[method.where])
+        self.charge(identity, milliseconds)
 
     def _check_role(self, identity: Identity, method: Method, rule: Rule, arguments: Sequence[Any]) -> None:
         need = refusal_of(rule, identity.roles, arguments, self._head_number())

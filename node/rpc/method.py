@@ -9,6 +9,7 @@ from typing import Any
 from node.rpc.backend import Until
 from node.rpc.jsonrpc import Json
 from node.rpc.params import Param
+from node.rpc.remembered import Holds
 
 
 class Where(Enum):
@@ -55,6 +56,8 @@ class Method:
     A thread costs ten times what a small answer costs. Called with the arguments, on the loop.
     """
 
+    holds: Callable[..., Holds | None] | None = None
+    """Called with the arguments once there is an answer: how long it holds. None: it is not kept."""
     together: Callable[[Sequence[Sequence[Any]]], AbstractAsyncContextManager[None]] | None = None
     """For TASK: entered before the calls of a batch are answered, with the arguments of all those that name
     this method, and left after them: what is quicker for many at once than for one after the other."""

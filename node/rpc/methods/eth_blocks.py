@@ -11,6 +11,7 @@ from node.rpc.blocks import (
     BlockId,
     ByHash,
     find_header,
+    holds_of,
     is_light,
     read_block_id,
     read_number_or_tag,
@@ -19,6 +20,7 @@ from node.rpc.encoding import block_json, header_json, receipts_json, transactio
 from node.rpc.jsonrpc import Json, RpcError
 from node.rpc.method import Method, Where
 from node.rpc.params import Param, read_bool, read_hash, read_uint64
+from node.rpc.remembered import Holds
 
 
 def methods(chain: ChainBackend) -> list[Method]:
@@ -29,18 +31,23 @@ def methods(chain: ChainBackend) -> list[Method]:
     def light(block: BlockId, *_: object) -> bool:
         return is_light(chain, block)
 
+    def holds(block: BlockId, *_: object) -> Holds | None:
+        return holds_of(chain, block)
+
     def both(name: str, tail: str, answer: Callable[..., Json], *more: Param) -> list[Method]:
         """The same method for a block by hash and for one by number."""
         return [
-            Method(f"{name}Hash{tail}", answer, (Param(_read_by_hash), *more), Where.READ, light),
-            Method(f"{name}Number{tail}", answer, (Param(read_number_or_tag), *more), Where.READ, light),
+            Method(f"{name}Hash{tail}", answer, (Param(_read_by_hash), *more), Where.READ, light, holds),
+            Method(
+                f"{name}Number{tail}", answer, (Param(read_number_or_tag), *more), Where.READ, light, holds
+            ),
         ]
 
     return [
         Method("eth_blockNumber", lambda: hex(chain.head.number)),
         Method("eth_getHeaderByHash", eth.header, (Param(_read_by_hash),)),
         Method("eth_getHeaderByNumber", eth.header, (Param(read_number_or_tag),)),
-        Method("eth_getBlockReceipts", eth.receipts, (Param(read_block_id),), Where.READ, light),
+        Method("eth_getBlockReceipts", eth.receipts, (Param(read_block_id),), Where.READ, light, holds),
         *both("eth_getBlockBy", "", eth.block, Param(read_bool)),
         *both("eth_getBlockTransactionCountBy", "", eth.transaction_count),
         *both("eth_getTransactionByBlock", "AndIndex", eth.transaction, index),

@@ -1,6 +1,6 @@
 """eth_: running code without leaving a trace."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from node.config.settings import RpcSettings
 from node.execution.executor import AccountOverride, Interrupted, InvalidTransaction
@@ -12,12 +12,13 @@ from node.rpc.backend import (
     ChainBackend,
     ExecutionBackend,
 )
-from node.rpc.blocks import BlockId, Tag, read_block_id, wanted_header
+from node.rpc.blocks import BlockId, Tag, holds_of, read_block_id, wanted_header
 from node.rpc.call_args import CallArgs, read_block_override, read_call_args, read_state_overrides
 from node.rpc.encoding import access_list_json
 from node.rpc.jsonrpc import Json, RpcError
 from node.rpc.method import Method, Where
 from node.rpc.params import Param
+from node.rpc.remembered import Holds
 from node.rpc.reverts import call_error
 
 Accounts = Mapping[Address, AccountOverride] | None
@@ -28,11 +29,17 @@ def methods(chain: ChainBackend, execution: ExecutionBackend, settings: RpcSetti
     eth = _Calls(chain, execution, settings.call_gas_max)
     args, block = Param(read_call_args), Param(read_block_id, Tag.LATEST)
     accounts, block_override = Param(read_state_overrides, None), Param(read_block_override, BlockOverride())
-    run = Where.CALL
+
+    def holds(_: CallArgs, block: BlockId, *__: object) -> Holds | None:
+        return holds_of(chain, block)
+
+    def run(name: str, handler: Callable[..., Json], *params: Param) -> Method:
+        return Method(name, handler, params, Where.CALL, holds=holds)
+
     return [
-        Method("eth_call", eth.call, (args, block, accounts, block_override), run),
-        Method("eth_estimateGas", eth.estimate_gas, (args, block, accounts, block_override), run),
-        Method("eth_createAccessList", eth.create_access_list, (args, block, accounts), run),
+        run("eth_call", eth.call, args, block, accounts, block_override),
+        run("eth_estimateGas", eth.estimate_gas, args, block, accounts, block_override),
+        run("eth_createAccessList", eth.create_access_list, args, block, accounts),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from node.config.settings import RpcSettings
 from node.execution.executor import Interrupted
 from node.rpc.backend import Backend
-from node.rpc.blocks import ByHash, Tag, is_light
+from node.rpc.blocks import ByHash, Tag, holds_of, is_light
 from node.rpc.filters import Filters
 from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
 from node.rpc.log_index import Position
@@ -21,6 +21,7 @@ from node.rpc.logs import (
 )
 from node.rpc.method import Method, Where
 from node.rpc.params import BadValue, Param, read_bool, read_member, read_text, read_uint64
+from node.rpc.remembered import Holds
 from node.rpc.resuming import past_headers, past_logs
 from node.rpc.subscriptions import Kind, Session
 
@@ -40,7 +41,7 @@ def methods(backend: Backend, settings: RpcSettings, filters: Filters) -> list[M
     wanted, key = (Param(read_log_filter),), (Param(read_text),)
     subscription = (Param(read_text), Param(_read_subscription, None))
     return [
-        Method("eth_getLogs", eth.find, wanted, Where.SCAN, eth.is_light),
+        Method("eth_getLogs", eth.find, wanted, Where.SCAN, eth.is_light, eth.holds),
         Method("eth_newFilter", eth.new_filter, wanted),
         Method("eth_newBlockFilter", lambda: filters.install(Kind.BLOCK_HASHES)),
         Method("eth_newPendingTransactionFilter", eth.new_pending_filter, (Param(read_bool, False),)),
@@ -69,6 +70,13 @@ class _Logs:
             return is_light(self._chain, ByHash(wanted.block_hash))
         start, stop = wanted.start or Tag.LATEST, wanted.stop or Tag.LATEST
         return start == stop and is_light(self._chain, start)
+
+    def holds(self, wanted: LogFilter) -> Holds | None:
+        """For as long as every block stays that was looked through."""
+        if wanted.block_hash is not None:
+            return Holds.PAST
+        ends = {holds_of(self._chain, end or Tag.LATEST) for end in (wanted.start, wanted.stop)}
+        return ends.pop() if len(ends) == 1 else None if None in ends else Holds.AT_HEAD
 
     def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
         return [log.json() for log in self._find(wanted, interrupted)]

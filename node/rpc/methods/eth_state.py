@@ -4,7 +4,7 @@ from node.execution.executor import Interrupted
 from node.primitives.ids import Address, hex_of
 from node.primitives.state import EMPTY_ACCOUNT, Account, StateView, StorageProof
 from node.rpc.backend import Backend
-from node.rpc.blocks import BlockId, Tag, read_block_id, wanted_header
+from node.rpc.blocks import BlockId, Tag, holds_of, read_block_id, wanted_header
 from node.rpc.encoding import data_list_json
 from node.rpc.jsonrpc import Json
 from node.rpc.method import Method, Where
@@ -22,7 +22,13 @@ def methods(backend: Backend) -> list[Method]:
         Method("eth_getCode", eth.code, (address, block)),
         Method("eth_getStorageAt", eth.storage, (address, key, block)),
         Method("eth_getTransactionCount", eth.nonce, (address, block)),
-        Method("eth_getProof", eth.proof, (address, keys, block), Where.READ),
+        Method(
+            "eth_getProof",
+            eth.proof,
+            (address, keys, block),
+            Where.READ,
+            holds=lambda _, __, block: holds_of(backend.chain, block),
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from node.rpc.encoding import receipt_json, transaction_json
 from node.rpc.jsonrpc import Json, RpcError
 from node.rpc.method import Held, Method, Where
 from node.rpc.params import Param, read_data, read_hash
+from node.rpc.remembered import Holds
 
 
 def methods(backend: Backend) -> list[Method]:
@@ -26,10 +27,14 @@ def methods(backend: Backend) -> list[Method]:
         place = backend.chain.transaction_place(tx_hash)
         return place is None or is_light(backend.chain, ByHash(place.block_hash))
 
+    def holds(tx_hash: Hash32) -> Holds | None:
+        """One that waits for a block may leave without one."""
+        return None if backend.chain.transaction_place(tx_hash) is None else Holds.PAST
+
     table = [
-        Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ, light),
-        Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ, light),
-        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light),
+        Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ, light, holds),
+        Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ, light, holds),
+        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light, holds),
     ]
     if backend.pool is not None:
         raw = (Param(read_data),)
