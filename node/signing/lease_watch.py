@@ -61,9 +61,9 @@ class LeaseWatch:
         if self.problem is not None and status == HTTPStatus.OK:
             log.warning("the lease of the key is ours now", extra={"signer": hex_of(self._signer.address)})
         self.problem = None
-        if status == HTTPStatus.OK:
-            length_s = float(json.loads(body)["seconds"])
-            return length_s / PARTS_OF_LEASE if length_s else None
+        length_s = _length_in(body) if status == HTTPStatus.OK else None
+        if length_s:
+            return length_s / PARTS_OF_LEASE
         # Unreachable, or failing: the next signature says so louder. Others know nothing of leases.
         return ASK_AGAIN_S if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
 
@@ -76,6 +76,15 @@ class LeaseWatch:
             return self._connection.ask(method, self._path, None, headers)
         except Unreachable as error:
             return 0, str(error)
+
+
+def _length_in(body: str) -> float | None:
+    """None where the answer is not about a lease: Web3Signer passes on what it does not know, to whatever
+    stands behind it."""
+    try:
+        return float(json.loads(body)["seconds"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def lease_watch(settings: SigningSettings, signer: GuardedSigner) -> LeaseWatch | None:

@@ -129,6 +129,10 @@ class SigningService:
     def _of(self, client: Client) -> list[HeldKey]:
         return [key for key in self._keys.values() if client.name in key.clients]
 
+    def _named(self, name: str) -> HeldKey | None:
+        """By address or public key: as Web3Signer, in either case, with its prefix or without."""
+        return self._names.get("0x" + name.lower().removeprefix("0x"))
+
     # --- the dialects
 
     async def _web3signer(self, client: Client, name: str, body: bytes) -> Answer:
@@ -186,7 +190,7 @@ class SigningService:
     # --- the decision
 
     def _lease(self, client: Client, name: str, *, give_back: bool) -> Answer:
-        key = self._names.get(name.lower())
+        key = self._named(name)
         if key is None or client.name not in key.clients:
             return Answer(HTTPStatus.NOT_FOUND, f"no key {name[:132]} that {client.name} may use".encode())
         if give_back:
@@ -202,7 +206,7 @@ class SigningService:
     async def _sign_transaction(self, client: Client, fields: dict[str, Any]) -> bytes:
         name = str(fields.get("from"))
         told: dict[str, object] = {"client": str(client), "key": name[:132]}
-        key = self._names.get(name.lower())
+        key = self._named(name)
         if key is None or client.name not in key.clients:
             audit.warning("refused: not a key of this client", extra=told)
             raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
@@ -231,7 +235,7 @@ class SigningService:
             "height": header.number,
             "digest": hex_of(digest),
         }
-        key = self._names.get(name.lower())
+        key = self._named(name)
         if key is None or client.name not in key.clients:
             audit.warning("refused: not a key of this client", extra=fields)
             raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")

@@ -49,13 +49,14 @@ def our_node(
     signer: PrivateKey | None = None,
     static_peers: Sequence[str] = (),
     signing: Sequence[str] = (),
+    rpc_port: int | None = None,
 ) -> Iterator[OurNode]:
     """Start it, wait until its RPC answers, stop it by SIGTERM; it must end cleanly. A validator has its key
     from `signer`, or as the lines of its section `signing` say."""
     home = folder / name
     home.mkdir()
     (home / "genesis.json").write_text(json.dumps(genesis))
-    rpc_port, admin_port = free_port(), free_port()
+    rpc_port, admin_port = rpc_port or free_port(), free_port()
     key = signing if signer is None else _in_key_store(home, signer)
     (home / "node.toml").write_text(_settings(name, (rpc_port, admin_port), key, static_peers))
     log = home / "node.log"

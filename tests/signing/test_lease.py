@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -12,12 +13,13 @@ import pytest
 import trio
 
 from node.config.settings import SigningSettings
-from node.primitives.ids import Address
+from node.primitives.ids import Address, hex_of
 from node.signing.exclusive import held_exclusively
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import KeyStoreError, store_key
 from node.signing.lease import KeyLease, Leased
 from node.signing.lease_watch import lease_watch
+from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere
 from node.storage.memory import MemoryKV
 from tests.interop.ports import free_port
@@ -110,6 +112,26 @@ async def test_a_node_holds_its_lease_and_gives_it_back_when_it_ends(world: Worl
             await until(lambda: watches[1].problem is None)
             await nodes[1].sign(request(2))
             second.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("answer", [b"OK", b'{"jsonrpc":"2.0","error":{}}', b"[]"])
+async def test_a_signer_that_says_something_else_knows_no_leases(answer: bytes) -> None:
+    """As Web3Signer, which passes on what it does not know to whatever stands behind it."""
+
+    async def talk(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(answer), answer))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, talk, 0, host="127.0.0.1"))
+        url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        settings = SigningSettings(backend="remote", remote_url=url, remote_address=hex_of(KEY.address))
+        watch = lease_watch(settings, GuardedSigner(open_remote(settings), MemoryKV(), 1337))
+        assert watch is not None
+        with trio.fail_after(30):
+            await watch.run()
+        assert watch.problem is None
+        nursery.cancel_scope.cancel()
 
 
 async def until(holds: Callable[[], bool]) -> None:

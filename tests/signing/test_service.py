@@ -293,7 +293,8 @@ async def test_web3signers_surface(world: World) -> None:
     signature = bytes.fromhex(body.decode()[2:])
     assert (status, signature[64] in (27, 28)) == (200, True)
     assert recover_address(keccak256(data), signature[:64] + bytes([signature[64] - 27])) == KEY.address
-    assert (await post(ADDRESS, hex_of(data)))[1] == body
+    for name in (ADDRESS, ADDRESS[2:], PUBLIC[2:].upper()):
+        assert (await post(name, hex_of(data)))[1] == body
     assert (await post("0x" + "22" * 64, hex_of(data)))[0] == 404
     for wrong in ("", "0x", "0xzz", "hello", None, "0x" + "22" * 32, hex_of(encode_header(header_at(4)))):
         assert (await post(PUBLIC, wrong))[0] == 400
