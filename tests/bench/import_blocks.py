@@ -2,17 +2,19 @@
 
     python tests/bench/import_blocks.py                          every kind of transaction, 5 blocks each
     python tests/bench/import_blocks.py --blocks 3 --kinds transfers "erc-20, new holders"
-    python tests/bench/import_blocks.py --accounts 1000000       the same on a larger state; takes memory
+    python tests/bench/import_blocks.py --accounts 5000000       the same on a larger state (minutes, 4 GiB)
     python tests/bench/import_blocks.py --rows "import (fast)"   one pipeline alone
 
-A Clique network is made with funded accounts, a token of our own (data/Token.sol) and two contracts in
-assembler; full blocks are built and sealed. Each pipeline then imports the same encoded blocks in a process
-of its own, so that its peak memory is its own:
+A Clique network is made with funded accounts, a token of our own (data/Token.sol), two contracts in assembler
+and, for `cloud-day`, the contract suite with people in all roles (suite_day.py); full blocks are built and
+sealed. The state is made once (states.py). Each pipeline then imports the same encoded blocks on a copy of
+it, in a process of its own, so that its peak memory is its own:
 
     import      decode, recover senders, verify seal and header, execute, compare roots, commit to LevelDB,
                 a share of bringing the durable state up to the head included
-    execution   our executor alone, senders known, on the same state in memory
-    py-evm      decode, then chain.import_block under py-evm's Clique rules, on a dict
+    execution   our executor alone, senders known, on a state in memory without the accounts that nobody has
+                a key of
+    py-evm      decode, then chain.import_block under py-evm's Clique rules, on a dict of all nodes
     both cores  import through the importer, the senders of the next block recovered beside: wall time
 
 "pure" is without the kernels in C. Times are CPU time per transaction of the whole process (but for "both
@@ -24,13 +26,13 @@ import argparse
 import gc
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,9 @@ from node.primitives.crypto import keccak256
 from node.primitives.ids import ZERO_ADDRESS, Address
 from node.primitives.state import StateChanges
 from node.primitives.transaction import Transaction, recover_senders
-from node.storage.leveldb import LevelDB
-from tests.chain.harness import KEYS, ChainMaker, make_spec, take
+from tests.bench.states import genesis_header, make_state, nodes_by_hash, open_copy, spec_of, stranger
+from tests.bench.suite_day import TRANSACTIONS, SuiteDay
+from tests.chain.harness import KEYS, ChainMaker, make_genesis, take
 from tests.execution.builders import GWEI, assemble, context, key_of, signed
 from tests.execution.worlds import MemoryView
 
@@ -70,12 +73,14 @@ EXECUTORS: dict[str, Callable[[], Executor]] = {
     "fast": lambda: FastExecutor(PyEvmExecutor()),
 }
 PURE = "fast, pure"
+CLOUD_DAY = "cloud-day"
 KINDS = {
     "transfers": 1_000,
     "erc-20, old holders": 800,
     "erc-20, new holders": 800,
     "storage": 200,
     "compute": 200,
+    CLOUD_DAY: TRANSACTIONS,
 }
 """Kind of transaction -> how many of them are in a block."""
 STORE_CODE = assemble(
@@ -90,8 +95,9 @@ COMPUTE_CODE = assemble(
 # --- the network and its blocks
 
 
-def network(accounts: int) -> ChainSpec:
-    """One signer; every account owns ether and, if it has a key, tokens."""
+def genesis_of(kinds: Sequence[str]) -> tuple[dict[str, Any], SuiteDay | None]:
+    """One signer; every account that has a key owns ether and tokens. The suite, where a kind needs it."""
+    day = SuiteDay() if CLOUD_DAY in kinds else None
     owners = [key_of(number).address for number in range(SENDERS)]
     share = SUPPLY // SENDERS
     balances = {
@@ -99,18 +105,12 @@ def network(accounts: int) -> ChainSpec:
     }
     storage = {"0x" + slot.hex(): hex(value) for slot, value in balances.items()}
     storage["0x" + bytes(32).hex()] = hex(SUPPLY)
-    alloc: dict[str, Any] = {"0x" + owner.hex(): {"balance": hex(10**21)} for owner in owners}
-    for number in range(accounts - SENDERS):
-        alloc["0x" + stranger(number).hex()] = {"balance": "0x1"}
+    alloc: dict[str, Any] = {} if day is None else day.alloc
+    alloc |= {"0x" + owner.hex(): {"balance": hex(10**21)} for owner in owners}
     alloc["0x" + TOKEN.hex()] = {"balance": "0x0", "code": "0x" + token_code().hex(), "storage": storage}
     alloc["0x" + STORE.hex()] = {"balance": "0x0", "code": "0x" + STORE_CODE.hex()}
     alloc["0x" + COMPUTE.hex()] = {"balance": "0x0", "code": "0x" + COMPUTE_CODE.hex()}
-    return make_spec(alloc=alloc, gas_limit=60_000_000)
-
-
-def stranger(number: int) -> Address:
-    """An account without a key here."""
-    return Address(keccak256(b"stranger %d" % number)[:20])
+    return make_genesis(alloc=alloc, gas_limit=60_000_000), day
 
 
 def token_code() -> bytes:
@@ -122,14 +122,41 @@ def token_code() -> bytes:
     return result.output
 
 
-def make_blocks(spec: ChainSpec, kind: str, count: int) -> list[bytes]:
-    """Full blocks of one kind of transaction, sealed."""
-    maker = ChainMaker(spec, executor=EXECUTORS["fast"]())
-    blocks = []
-    for number in range(count):
-        transactions = [_transaction(kind, index, number) for index in range(KINDS[kind])]
-        blocks.append(encode_block(maker.extend(transactions)))
-    return blocks
+def make_network(folder: Path, kinds: Sequence[str], accounts: int, count: int) -> None:
+    """The state in a folder, and beside it a file of full, sealed blocks for each kind of transaction."""
+    genesis, day = genesis_of(kinds)
+    make_state(folder, genesis, max(0, accounts - SENDERS))
+    for kind in kinds:
+        with on_a_copy(folder, EXECUTORS["fast"](), StorageSettings()) as maker:
+            made = []
+            for number in range(count):
+                if kind == CLOUD_DAY:
+                    assert day is not None
+                    transactions = day.block(number + 1)
+                else:
+                    transactions = [_transaction(kind, index, number) for index in range(KINDS[kind])]
+                made.append(encode_block(maker.extend(transactions)))
+        _blocks_file(folder, kind).write_bytes(rlp.encode(made))
+
+
+@contextmanager
+def on_a_copy(folder: Path, executor: Executor, settings: StorageSettings) -> Iterator[ChainMaker]:
+    """A node of the network at block 0, in a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        kv = open_copy(folder, Path(place) / "db", settings)
+        maker = ChainMaker(spec_of(folder), executor=executor, kv=kv, settings=settings)
+        yield maker
+        maker.chain.state.close()
+        kv.close()
+
+
+def blocks_of(folder: Path, kind: str) -> list[bytes]:
+    """The encoded blocks that `make_network` left."""
+    return [rlp.as_bytes(item) for item in rlp.as_list(rlp.decode(_blocks_file(folder, kind).read_bytes()))]
+
+
+def _blocks_file(folder: Path, kind: str) -> Path:
+    return folder / f"{kind}.blocks"
 
 
 def _transaction(kind: str, index: int, number: int) -> Transaction:
@@ -151,16 +178,13 @@ def _transaction(kind: str, index: int, number: int) -> Transaction:
 # --- the pipelines; each yields CPU seconds per block
 
 
-def import_ours(spec: ChainSpec, blocks: Sequence[bytes], executor: Executor) -> list[float]:
+def import_ours(folder: Path, blocks: Sequence[bytes], executor: Executor) -> list[float]:
     """The whole door, into LevelDB."""
-    with tempfile.TemporaryDirectory() as folder:
-        kv = LevelDB.open(Path(folder) / "db", StorageSettings())
-        maker = ChainMaker(spec, executor=executor, kv=kv)
+    with on_a_copy(folder, executor, StorageSettings()) as maker:
         times = [_timed(partial(_import, maker.chain, each)) for each in blocks]
         assert maker.chain.reader.head.hash == decode_block(blocks[-1]).hash
         # So few blocks are still in memory as a state: what brings them to the disk is theirs to pay.
         closing = _timed(maker.chain.ledger.close) / len(blocks)
-        kv.close()
     return [spent + closing for spent in times]
 
 
@@ -170,9 +194,9 @@ def _import(chain: Chain, encoded: bytes) -> None:
     take(chain, [block])
 
 
-def execute_ours(spec: ChainSpec, blocks: Sequence[bytes], executor: Executor) -> list[float]:
+def execute_ours(folder: Path, blocks: Sequence[bytes], executor: Executor) -> list[float]:
     """The executor alone."""
-    view = MemoryView()
+    spec, view = spec_of(folder), MemoryView()
     for address, account in spec.alloc.items():
         view.put(address, account.balance, account.nonce, account.code, account.storage)
     times = []
@@ -193,17 +217,17 @@ def _execute(spec: ChainSpec, view: MemoryView, block: Block, executor: Executor
     return outcome.changes
 
 
-def import_stock(spec: ChainSpec, blocks: Sequence[bytes], executor: Executor) -> list[float]:
+def import_stock(folder: Path, blocks: Sequence[bytes], executor: Executor) -> list[float]:
     """py-evm's own chain under its own Clique rules."""
-    from tests.execution.stock import stock_block, stock_chain
+    from tests.execution.stock import stock_block, stock_chain_on
 
-    chain = stock_chain(spec)
+    chain = stock_chain_on(spec_of(folder), genesis_header(folder), nodes_by_hash(folder))
     times = [_timed(lambda block=each: chain.import_block(stock_block(chain, block))) for each in blocks]
     assert chain.get_canonical_head().hash == decode_block(blocks[-1]).hash
     return times
 
 
-def import_on_both_cores(spec: ChainSpec, blocks: Sequence[bytes], executor: Executor) -> list[float]:
+def import_on_both_cores(folder: Path, blocks: Sequence[bytes], executor: Executor) -> list[float]:
     """Through the importer, as catching up does: wall time."""
 
     async def run(chain: Chain, decoded: Sequence[Block]) -> list[float]:
@@ -218,9 +242,7 @@ def import_on_both_cores(spec: ChainSpec, blocks: Sequence[bytes], executor: Exe
             times.append(time.perf_counter() - started)
         return times
 
-    with tempfile.TemporaryDirectory() as folder:
-        kv = LevelDB.open(Path(folder) / "db", StorageSettings())
-        maker = ChainMaker(spec, executor=executor, kv=kv)
+    with on_a_copy(folder, executor, StorageSettings()) as maker:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         return trio.run(run, maker.chain, [decode_block(each) for each in blocks])
 
@@ -246,21 +268,23 @@ def _timed(work: Callable[[], object]) -> float:
 # --- running them
 
 
-def measure(
-    kind: str, pipeline: str, executor: str, accounts: int, blocks: Sequence[bytes]
-) -> dict[str, float]:
+def measure(kind: str, pipeline: str, executor: str, folder: Path) -> dict[str, float]:
     """In this process: microseconds per transaction, and peak memory in MiB."""
-    spec = network(accounts)
-    times = PIPELINES[pipeline](spec, blocks, EXECUTORS[executor]())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"us": statistics.median(times[1:] or times) / KINDS[kind] * 1e6, "peak_mib": peak}
+    times = PIPELINES[pipeline](folder, blocks_of(folder, kind), EXECUTORS[executor]())
+    return {"us": statistics.median(times[1:] or times) / KINDS[kind] * 1e6, "peak_mib": _peak_mib()}
 
 
-def apart(kind: str, pipeline: str, executor: str, accounts: int, folder: Path) -> dict[str, float]:
+def _peak_mib() -> float:
+    # getrusage would give the parent's where that was larger: it passes through fork and exec.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(peak.split()[1]) / 1024
+
+
+def apart(kind: str, pipeline: str, executor: str, folder: Path) -> dict[str, float]:
     """The same in a process of its own."""
     environment = os.environ | {PURE_VARIABLE: "1" if executor == PURE else "0"}
     name = "fast" if executor == PURE else executor
-    command = [sys.executable, __file__, "--child", kind, pipeline, name, str(accounts), str(folder)]
+    command = [sys.executable, __file__, "--child", kind, pipeline, name, str(folder)]
     result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     measured: dict[str, float] = json.loads(result.stdout)
     return measured
@@ -284,23 +308,21 @@ def name_of(pipeline: str, executor: str) -> str:
     return "py-evm import_block" if pipeline == "py-evm" else f"{pipeline} ({executor})"
 
 
-def report(kind: str, count: int, accounts: int, rows: Sequence[str]) -> None:
+def report(kind: str, count: int, accounts: int, rows: Sequence[str], folder: Path) -> None:
     """One table, line by line."""
     write = sys.stdout.write
     write(f"\n{kind}: {count} blocks of {KINDS[kind]} transactions, {accounts:,} accounts\n")
     write(f"{'':28}{'us/tx':>10}{'tx/s':>10}{'ratio':>8}{'peak MiB':>10}\n")
     stock = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "blocks").write_bytes(rlp.encode(make_blocks(network(accounts), kind, count)))
-        for pipeline, executor in ROWS:
-            name = name_of(pipeline, executor)
-            if name not in rows:
-                continue
-            each = apart(kind, pipeline, executor, accounts, Path(folder))
-            us, peak = each["us"], each["peak_mib"]
-            stock = stock or us
-            write(f"{name:28}{us:10.1f}{1e6 / us:10.0f}{stock / us:8.1f}{peak:10.0f}\n")
-            sys.stdout.flush()
+    for pipeline, executor in ROWS:
+        name = name_of(pipeline, executor)
+        if name not in rows:
+            continue
+        each = apart(kind, pipeline, executor, folder)
+        us, peak = each["us"], each["peak_mib"]
+        stock = stock or us
+        write(f"{name:28}{us:10.1f}{1e6 / us:10.0f}{stock / us:8.1f}{peak:10.0f}\n")
+        sys.stdout.flush()
 
 
 def main() -> None:
@@ -313,16 +335,18 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     names = [name_of(*row) for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=names, default=names, help="the first is the baseline")
-    parser.add_argument("--child", nargs=5, metavar=("KIND", "PIPELINE", "EXECUTOR", "ACCOUNTS", "FOLDER"))
+    parser.add_argument("--child", nargs=4, metavar=("KIND", "PIPELINE", "EXECUTOR", "FOLDER"))
     options = parser.parse_args()
     if options.child:
-        kind, pipeline, executor, accounts, folder = options.child
-        blocks = [rlp.as_bytes(item) for item in rlp.as_list(rlp.decode(Path(folder, "blocks").read_bytes()))]
-        sys.stdout.write(json.dumps(measure(kind, pipeline, executor, int(accounts), blocks)))
+        sys.stdout.write(json.dumps(measure(*options.child[:3], Path(options.child[3]))))
         return
-    sys.stdout.write(f"kernels: {in_words()}\n")
-    for kind in options.kinds:
-        report(kind, options.blocks, options.accounts, options.rows)
+    sys.stdout.write(f"kernels: {in_words()}; load {os.getloadavg()[0]:.1f}\n")
+    with tempfile.TemporaryDirectory() as place:
+        folder, started = Path(place), time.perf_counter()
+        make_network(folder, options.kinds, options.accounts, options.blocks)
+        sys.stdout.write(f"state and blocks made in {time.perf_counter() - started:.0f} s\n")
+        for kind in options.kinds:
+            report(kind, options.blocks, options.accounts, options.rows, folder)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ and the middle of the last blocks are shown, because other programs on the machi
 
 import argparse
 import gc
+import os
 import statistics
 import sys
 import tempfile
@@ -33,8 +34,8 @@ from node.primitives.transaction import recover_senders
 from node.state.store import StateStore
 from node.storage import blocks as rows
 from node.storage.leveldb import LevelDB
-from tests.bench.import_blocks import EXECUTORS, KINDS, SENDERS, make_blocks, network
-from tests.chain.harness import ChainMaker, take
+from tests.bench.import_blocks import EXECUTORS, KINDS, SENDERS, blocks_of, make_network, on_a_copy
+from tests.chain.harness import take
 
 STAGES: Final[tuple[tuple[Any, str, str], ...]] = (
     (ledger.Ledger, "verify_headers", "header and seal"),
@@ -83,15 +84,12 @@ class Clock:
         setattr(owner, function, timed)
 
 
-def measure(kind: str, count: int, accounts: int, layers: int, clock: Clock) -> list[Counter[str]]:
+def measure(kind: str, folder: Path, layers: int, clock: Clock) -> list[Counter[str]]:
     """Stages of every block but the first ones."""
-    spec, settings = network(accounts), replace(StorageSettings(), state_layers_max=layers)
-    encoded = make_blocks(spec, kind, count)
+    settings = replace(StorageSettings(), state_layers_max=layers)
     found = []
-    with tempfile.TemporaryDirectory() as folder:
-        kv = LevelDB.open(Path(folder) / "db", settings)
-        maker = ChainMaker(spec, executor=EXECUTORS["fast"](), kv=kv, settings=settings)
-        for each in encoded:
+    with on_a_copy(folder, EXECUTORS["fast"](), settings) as maker:
+        for each in blocks_of(folder, kind):
             clock.spent.clear()
             gc.collect()
             gc.disable()
@@ -129,11 +127,13 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS)[:3])
     options = parser.parse_args()
     clock = Clock()
-    for stage in STAGES:
-        clock.watch(*stage)
-    sys.stdout.write(f"kernels: {in_words()}\n")
-    for kind in options.kinds:
-        report(kind, measure(kind, options.blocks, options.accounts, options.layers, clock))
+    sys.stdout.write(f"kernels: {in_words()}; load {os.getloadavg()[0]:.1f}\n")
+    with tempfile.TemporaryDirectory() as place:
+        make_network(Path(place), options.kinds, options.accounts, options.blocks)
+        for stage in STAGES:
+            clock.watch(*stage)
+        for kind in options.kinds:
+            report(kind, measure(kind, Path(place), options.layers, clock))
 
 
 if __name__ == "__main__":

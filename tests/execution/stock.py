@@ -1,5 +1,6 @@
 """py-evm's own chain, stock but for one fault, under its own Clique rules: another opinion on our blocks."""
 
+from collections.abc import Iterable
 from typing import Any
 
 # First, before anything of py-evm: it decides which libraries py-evm hashes and recovers with.
@@ -9,9 +10,12 @@ import rlp
 from eth.chains.base import Chain
 from eth.consensus.clique import CliqueApplier, CliqueConsensusContext
 from eth.db.atomic import AtomicDB
+from eth.db.backends.memory import MemoryDB
 from eth.vm.forks.london import LondonVM
+from eth.vm.forks.london.blocks import LondonBlockHeader
 
 from node.chain.genesis import genesis_block
+from node.primitives.block import Header, encode_header
 from node.primitives.chain_spec import ChainSpec
 
 
@@ -23,13 +27,6 @@ class _LondonVM(LondonVM):
 def stock_chain(spec: ChainSpec) -> Any:
     """A chain of py-evm's at the network's genesis, on a dict; London rules from block 0."""
     header = genesis_block(spec).header
-    vms = CliqueApplier().amend_vm_configuration(((0, _LondonVM),))
-    kind: Any = Chain.configure(
-        __name__="StockChain",
-        vm_configuration=vms,
-        consensus_context_class=CliqueConsensusContext,
-        chain_id=spec.chain_id,
-    )
     params = {
         "difficulty": header.difficulty,
         "extra_data": header.extra_data,
@@ -49,9 +46,26 @@ def stock_chain(spec: ChainSpec) -> Any:
         }
         for address, account in spec.alloc.items()
     }
-    chain = kind.from_genesis(AtomicDB(), params, state)
+    chain = _kind(spec).from_genesis(AtomicDB(), params, state)
     assert chain.get_canonical_head().hash == header.hash, "the two do not agree on the genesis block"
     return chain
+
+
+def stock_chain_on(spec: ChainSpec, header: Header, nodes: Iterable[tuple[bytes, bytes]]) -> Any:
+    """The same where the state is given as trie nodes and code by hash: for states of millions."""
+    genesis = rlp.decode(encode_header(header), sedes=LondonBlockHeader)
+    chain = _kind(spec).from_genesis_header(AtomicDB(MemoryDB(dict(nodes))), genesis)
+    assert chain.get_canonical_head().hash == header.hash, "the two do not agree on the genesis block"
+    return chain
+
+
+def _kind(spec: ChainSpec) -> Any:
+    return Chain.configure(
+        __name__="StockChain",
+        vm_configuration=CliqueApplier().amend_vm_configuration(((0, _LondonVM),)),
+        consensus_context_class=CliqueConsensusContext,
+        chain_id=spec.chain_id,
+    )
 
 
 def stock_block(chain: Any, encoded: bytes) -> Any:
