@@ -12,9 +12,11 @@ from typing import Final
 import trio
 
 from node.app.parts import Node
-from node.audit.records import Kind
+from node.audit.records import Facts, Kind
 from node.backends.chain import ReaderBackend
 from node.config.data_dir import permissions_path
+from node.permissioning.allowlist import AllowListFile
+from node.permissioning.changes import changes
 from node.permissioning.node_rules import ChainNodeRules
 from node.permissioning.nodes import NodeRules
 from node.permissioning.policy import Decision, Meeting
@@ -23,6 +25,7 @@ from p2p.enode import Enode, parse_enode
 from p2p.pool import PeerPool
 from p2p.reports import PeerInfo
 
+CHANGES_IN_RECORD: Final = 32
 FILE_CHECK_S: Final = 1.0
 """How often it is looked whether the file has changed."""
 OLD_PERIODS: Final = 20
@@ -46,6 +49,8 @@ class Permits:
         self._unix_time = unix_time
         self._pool: PeerPool | None = None
         self._company = False
+        self._told = None if node.members is None else node.members.current
+        """The list that the audit log knows of."""
         self._static = frozenset(parse_enode(url).public_key for url in node.settings.p2p.static_peers)
         self._answers: dict[tuple[bytes, bool], bool] = {}
         if settings.node_ingress is not None:
@@ -129,8 +134,20 @@ class Permits:
             log.error("the members' file cannot be taken, the old list stays: %s", members.problem)
         elif changed and members.current is not None:
             log.warning("the members' file was read", extra={"members": len(members.current.members)})
-            self._node.audit.note(Kind.ROLE_CHANGED, "file", {"members": len(members.current.members)})
+        self._record_changes(members)
         self.recheck()
+
+    def _record_changes(self, members: AllowListFile) -> None:
+        """Who is listed otherwise, whether the file was changed by hand or by an administrator's call."""
+        before, now = self._told, members.current
+        if now is None or now == before:
+            return
+        self._told = now
+        lines = changes(before, now)
+        for start in range(0, len(lines), CHANGES_IN_RECORD):
+            some = lines[start : start + CHANGES_IN_RECORD]
+            facts: Facts = {"members": len(now.members), "changes": some}
+            self._node.audit.note(Kind.ROLE_CHANGED, "file", facts)
 
     def recheck(self) -> None:
         """Ask again for all who are connected or dialled; tell the pool when an answer is another one."""

@@ -18,6 +18,7 @@ from node.app.peering import Peering, TimelySigner
 from node.app.permits import Permits
 from node.app.recording import record_validators
 from node.app.replica import has_workers, run_replica, with_index
+from node.app.rights import ChainRights, record_rights
 from node.app.rpc_service import RpcService
 from node.backends.chain import node_backend
 from node.chain.evidence import EvidenceBook
@@ -88,6 +89,8 @@ def _start_onlookers(node: Node, nursery: trio.Nursery) -> None:
     nursery.start_soon(LoopDelay(node.metrics.loop_delay_seconds.observe).run)
     nursery.start_soon(count_blocks, node.chain.reader, node.metrics)
     nursery.start_soon(record_validators, node.chain.reader, node.audit)
+    rights = ChainRights(node.chain, node.settings.permissioning.node_ingress)
+    nursery.start_soon(record_rights, node.chain, rights, node.audit)
 
 
 async def _start_second_half(node: Node, nursery: trio.Nursery) -> None:

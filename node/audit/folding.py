@@ -1,8 +1,9 @@
 """The same refusal again and again is one record and a count. Pure: the clock is an argument.
 
 Who is refused decides how often: without this, a stranger fills the disk. The first refusal of a kind, actor
-and reason is recorded in full; the next ones within a minute are counted, and the count is recorded when
-the minute is over. What is counted at the same time is bounded; beyond that all others share one place.
+and reason (all facts, where none is the reason) is recorded in full; the next ones within a minute are
+counted, and the count is recorded when the minute is over. What is counted at the same time is bounded;
+beyond that all others share one place.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ WINDOW_S: Final = 60.0
 PLACES_MAX: Final = 1024
 FOLDED: Final = frozenset((Kind.PEER_REFUSED, Kind.LOGIN_REFUSED, Kind.PERMISSION_REFUSED, Kind.KEY_REFUSED))
 OTHERS: Final = "others"
+REASON_CHARACTERS_MAX: Final = 320
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Folding:
         """Whether to record it in full; else it has been counted. Call `due` first."""
         if kind not in FOLDED:
             return True
-        reason = str(facts.get("reason", ""))[:200]
+        reason = _reason(facts)
         key = (kind, actor, reason)
         place = self._places.get(key)
         if place is None:
@@ -58,3 +60,8 @@ class Folding:
             place = self._places.pop(key)
             if place.more:
                 yield place.actor, {"of": place.kind.label, "reason": place.reason, "times": place.more}
+
+
+def _reason(facts: Facts) -> str:
+    words = facts["reason"] if "reason" in facts else " ".join(f"{name}={facts[name]}" for name in facts)
+    return str(words)[:REASON_CHARACTERS_MAX]

@@ -29,6 +29,9 @@ STRANGERS_NAMED_MAX: Final = 64
 GRACE_BLOCKS: Final = 48
 """Who contradicts another must have done so for so many of its own blocks: sets are signed at every 16th at
 least, and one end may notice later than the other that a connection is gone."""
+FORBIDDEN_BLOCKS: Final = 8
+"""Who says that it is connected to whom it may not be must say it again so many of its blocks later: where a
+tier has just changed, the connection is gone after one block."""
 FULL: Final = 1_024
 """A set of so many may have been cut, and what it leaves out says nothing."""
 FINDINGS_MAX: Final = 256
@@ -144,7 +147,8 @@ class PeerSetBook:
         found = []
         for finding, blocks in self._wrong():
             first = self._since[finding] = before.get(finding, blocks)
-            if all(now - then >= GRACE_BLOCKS for now, then in zip(blocks, first, strict=True)):
+            grace = GRACE_BLOCKS if finding.fault is Fault.DENIED else FORBIDDEN_BLOCKS
+            if all(now - then >= grace for now, then in zip(blocks, first, strict=True)):
                 found.append(finding)
         return tuple(found)
 

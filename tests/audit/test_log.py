@@ -162,6 +162,17 @@ def test_the_same_refusal_is_one_record_and_a_count(tmp_path: Path) -> None:
     assert folded.facts == {"of": "login.refused", "reason": "wrong key", "times": 499}
 
 
+def test_refusals_without_a_reason_are_the_same_when_all_their_facts_are() -> None:
+    folding = Folding()
+    call, deploy = {"wanted": "call", "rule": "file"}, {"wanted": "deploy", "rule": "file"}
+    seen = [
+        folding.is_new(Kind.PERMISSION_REFUSED, "account:a", facts, 0.0) for facts in (call, deploy, call)
+    ]
+    assert seen == [True, True, False], "another refusal of one account is another record"
+    [(_, counted)] = list(folding.due(WINDOW_S))
+    assert (counted["reason"], counted["times"]) == ("wanted=call rule=file", 1)
+
+
 def test_folding_is_bounded_however_many_strangers_come() -> None:
     folding = Folding()
     new = sum(folding.is_new(Kind.PEER_REFUSED, f"peer{i}", {}, 0.0) for i in range(10 * PLACES_MAX))

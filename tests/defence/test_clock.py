@@ -16,8 +16,11 @@ import pytest
 from devnet.client import RpcClient
 from devnet.keys import sealing_key
 from devnet.layout import HOST, NodeFiles
+from node.audit.records import Kind
+from node.config.data_dir import audit_path
 from node.primitives.ids import hex_of
 from p2p.enode import parse_enode
+from tests.audit.logs import records
 from tests.faults.live import ROOT, Life, ask, end_all, log_of, make_network, start
 
 pytestmark = pytest.mark.long
@@ -66,6 +69,15 @@ def peers(node: NodeFiles) -> set[bytes]:
         client.close()
 
 
+def is_recorded(node: NodeFiles, key: bytes) -> bool:
+    """Whether its audit log says that this peer was sent away for its clock."""
+    found = [each for each in records(audit_path(node.data_dir)) if each.facts.get("rule") == "clock"]
+    return any(
+        each.kind == Kind.PEER_REFUSED.label and each.actor.startswith(f"peer:{key[:16].hex()}@")
+        for each in found
+    )
+
+
 def head(node: NodeFiles) -> int:
     return int(ask(node, "eth_blockNumber"), 16)
 
@@ -107,6 +119,7 @@ def test_a_wrong_clock_is_warned_of_then_refused_and_taken_back_when_it_is_set(
         assert page(delta, "/health/ready")[0] == 503
         wait(lambda: all("a peer is sent away: its clock is" in log_of(each, 1_000) for each in others),
              "nobody sends it away", others[0])  # fmt: skip
+        wait(lambda: all(is_recorded(each, key) for each in others), "it is not on record", others[0])
         before = int(ask(others[0], "eth_blockNumber"), 16)
         wait(
             lambda: int(ask(others[0], "eth_blockNumber"), 16) >= before + 8,
