@@ -96,6 +96,13 @@ def deploy(chain: Chain, charter: Charter, registry: Registry, say: Say, *, dry_
     return _Deployment(chain, charter, registry, say, dry_run).run()
 
 
+def first_addresses(sender: str, charter: Charter) -> dict[str, str]:
+    """Where the first run puts everything, of an account that has sent nothing before."""
+    proxied = [name for name, _ in proxies(charter)]
+    names = (*PLAIN, *(f"{name}.implementation" for name in proxied), *proxied)
+    return {name: created_address(sender, nonce) for nonce, name in enumerate(names)}
+
+
 def refuse_old_evm(chain: Chain) -> None:
     """DeployFailed unless the chain runs code compiled for London."""
     # BASEFEE CHAINID SELFBALANCE, 1 << 1, EXTCODEHASH; then PUSH1 1 PUSH1 0 MSTORE PUSH1 32 PUSH1 0 RETURN.

@@ -13,6 +13,7 @@ from consensus.clique.extra_data import recover_author
 from devnet.archive_checks import archive_findings
 from devnet.client import RpcClient, RpcError, Unreachable, on_all
 from devnet.finding import Finding
+from devnet.light_checks import check_light_clients
 from devnet.network import POLL_S, NodeView, RunningNetwork
 from devnet.replica_checks import check_replicas
 from node.primitives.block import Header
@@ -53,6 +54,7 @@ def _findings(network: RunningNetwork) -> Iterator[Finding]:
         yield from _settled_blocks(network, clients, settled)
         yield _same_accounts(network, clients, settled)
         yield from check_replicas(network, clients, settled)
+        yield from check_light_clients(network, clients)
         yield from archive_findings(network, clients, settled)
     except (Unreachable, RpcError, KeyError, TypeError) as error:
         yield Finding("every question is answered", False, f"{type(error).__name__}: {error}")

@@ -124,8 +124,7 @@ def _of_role(layout: Layout, node: NodeFiles, settings: dict[str, Any]) -> dict[
     """What only some roles have."""
     match node.plan.role:
         case "light":
-            upstreams = [other.rpc_url for other in layout.upstreams]
-            return {"light": {"upstreams": upstreams}, "p2p": settings["p2p"] | {"static_peers": []}}
+            return {"light": _light(layout), "p2p": settings["p2p"] | {"static_peers": []}}
         case "replica":
             return _history(layout) | {"replica": {"upstreams": _preferred_validators(layout, node)}}
         case "archive":
@@ -139,6 +138,17 @@ def _of_role(layout: Layout, node: NodeFiles, settings: dict[str, Any]) -> dict[
             return _history(layout) | {"production": production, "signing": _signing(layout, node)}
         case _:
             return _history(layout)
+
+
+def _light(layout: Layout) -> dict[str, Any]:
+    section: dict[str, Any] = {"upstreams": [other.rpc_url for other in layout.upstreams]}
+    if not layout.network.contract_suite:
+        return section
+    # What deploys contracts takes a second to import.
+    from devnet.suite import address_book
+
+    book = address_book(layout.network)
+    return section | ({"contract_names": book} if book else {})
 
 
 def _history(layout: Layout) -> dict[str, Any]:

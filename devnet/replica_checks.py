@@ -30,7 +30,7 @@ def check_replicas(
 def _indexes_follow(replicas: list[NodeFiles], clients: Mapping[str, RpcClient]) -> Finding:
     shown, wrong = [], []
     for node in replicas:
-        block = _status(node)["block"]
+        block = read_page(node, "/v1/status")[1]["block"]
         number = int(block["number"])
         head = int(clients[node.name].call("eth_blockNumber"), 16)
         ours = clients[node.name].call("eth_getBlockByNumber", hex(number), False)
@@ -55,11 +55,13 @@ def _same_events(
     return Finding("same events from index and scan", True, detail)
 
 
-def _status(node: NodeFiles) -> Any:
+def read_page(node: NodeFiles, target: str) -> tuple[int, Any]:
+    """Status and answer of a node's query API; Unreachable when there is none."""
     connection = http.client.HTTPConnection(HOST, node.rpc_port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", "/v1/status")
-        return json.loads(connection.getresponse().read())
+        connection.request("GET", target)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(node.rpc_url, error) from error
     finally:

@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
-from contracts.deploy import DeployFailed, Report, deploy
+from contracts.deploy import DeployFailed, Report, deploy, first_addresses
 from contracts.registry import OtherChain, open_registry
 from contracts.rpc_chain import RpcChain
 from contracts.suite import Charter, Role, Rule
@@ -58,6 +58,14 @@ def charter_of(network: Network) -> Charter:
         | dict.fromkeys(archivists(network, ""), (OPERATOR, CALL)),
         holders=dict.fromkeys(others, (accounts[OFFICER],)),
     )
+
+
+def address_book(network: Network) -> str | None:
+    """Where the suite's ContractNames comes to stand; None where there are too few accounts for a suite."""
+    accounts = accounts_of(network.seed, network.accounts.count)
+    if len(accounts) <= OFFICER:
+        return None
+    return first_addresses(accounts[DEPLOYER]["address"], charter_of(network))["ContractNames"]
 
 
 def deploy_suite(layout: Layout, say: Say, *, dry_run: bool = False) -> Report:

@@ -122,6 +122,22 @@ class World:
             self.slots.setdefault(address, {}).update(changed)
         self.codes.update(changes.codes)
 
+    def alloc(self) -> dict[str, Any]:
+        """The same as the `alloc` of a genesis.json."""
+        return {
+            "0x" + address.hex(): {
+                "balance": str(account.balance),
+                "nonce": hex(account.nonce),
+                "code": "0x" + self.code(account.code_hash).hex(),
+                "storage": {
+                    f"0x{slot:064x}": f"0x{value:064x}"
+                    for slot, value in self.slots.get(address, {}).items()
+                    if value
+                },
+            }
+            for address, account in self.accounts.items()
+        }
+
     def copy(self) -> "World":
         return World(dict(self.accounts), {a: dict(s) for a, s in self.slots.items()}, dict(self.codes))
 

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.artifacts import load
 from contracts.build import SOURCES
-from contracts.deploy import DeployFailed, deploy, refuse_old_evm
+from contracts.deploy import DeployFailed, deploy, first_addresses, refuse_old_evm
 from contracts.registry import OtherChain, Registry, open_registry
 from contracts.suite import ACCOUNT_INGRESS, CALLERS, NODE_INGRESS, Role
 from node.primitives.crypto import keccak256
@@ -26,6 +26,13 @@ def test_every_contract_stands_and_is_found_by_name() -> None:
     assert set(names) == {name for name in suite.report.addresses if "." not in name}
     for name in names:
         assert suite["ContractNames"].call.addressOf(name) == suite.report.addresses[name]
+
+
+def test_the_addresses_on_a_new_chain_are_known_before() -> None:
+    suite = build()
+    foretold = first_addresses(suite.people(DEPLOYER), charter_of(suite.chain))
+    assert foretold.items() <= suite.report.addresses.items()
+    assert foretold.keys() >= set(suite["ContractNames"].call.names()) - {"NodeIngress", "AccountIngress"}
 
 
 def test_the_deployer_ends_with_no_right_and_the_board_with_all() -> None:

@@ -13,6 +13,7 @@ from devnet.keys import node_key, sealing_key
 from devnet.layout import HOST, Layout, open_layout
 from devnet.manifest import Network, Ports, load_manifest
 from devnet.members import may_dial, tier_of
+from devnet.suite import address_book
 from node.chain.genesis_json import load_genesis, parse_genesis
 from node.config.load import load_settings
 from node.permissioning.allowlist import read_allowlist
@@ -56,6 +57,7 @@ def test_every_node_starts_from_settings_that_hold(layout: Layout) -> None:
         if node.plan.role == "light":
             assert settings.p2p.static_peers == ()
             assert settings.light.upstreams == tuple(other.rpc_url for other in layout.upstreams)
+            assert settings.light.contract_names == address_book(layout.network)
             continue
         reached = [each for each in layout.peers if may_dial(node.plan, each.plan) and each != node]
         assert settings.p2p.static_peers == tuple(each.enode for each in reached)

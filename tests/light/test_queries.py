@@ -47,21 +47,7 @@ def day() -> cloud.Day:
 @pytest.fixture
 async def suite(day: cloud.Day, tmp_path: Path) -> AsyncIterator[Edge]:
     """A chain that begins with all that the day left behind, and light clients of it."""
-    world = day.chain.world
-    alloc: dict[str, Any] = {
-        "0x" + address.hex(): {
-            "balance": str(account.balance),
-            "nonce": hex(account.nonce),
-            "code": "0x" + world.code(account.code_hash).hex(),
-            "storage": {
-                f"0x{slot:064x}": f"0x{value:064x}"
-                for slot, value in world.slots.get(address, {}).items()
-                if value
-            },
-        }
-        for address, account in world.accounts.items()
-    }
-    maker = ChainMaker(make_spec(SIGNERS, alloc=alloc), executor=FastExecutor(None))
+    maker = ChainMaker(make_spec(SIGNERS, alloc=day.chain.world.alloc()), executor=FastExecutor(None))
     maker.extend_by(BLOCKS_ABOVE)
     with ExitStack() as stack:
         async with running_node(maker) as node:
