@@ -38,6 +38,7 @@ from node.rpc.identity import Identity, LoginRefused
 from node.rpc.jsonrpc import RpcError
 from node.rpc.origins import Origins
 from node.rpc.pages import PREFIX
+from node.rpc.quick_stream import QuickStream
 from node.rpc.websocket import WebSocket
 
 IDLE_TICKS_MAX: Final = 120
@@ -125,7 +126,9 @@ class RpcServer:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, from its first byte to its last."""
-        connection = _HttpConnection(stream, self._budget, _address_of(stream))
+        address = _address_of(stream)
+        is_plain = self._wrap is None and isinstance(stream, trio.SocketStream)
+        connection = _HttpConnection(QuickStream(stream) if is_plain else stream, self._budget, address)
         self._connections.add(connection)
         try:
             # Shielded from the server's end, which `stop` brings about in good order.
@@ -368,7 +371,7 @@ def _address_of(stream: trio.abc.Stream) -> str:
 
 async def _linger(stream: trio.abc.Stream) -> None:
     """Let the client read why it was refused: closing on unread bytes would tear the answer up."""
-    if isinstance(stream, trio.SocketStream):
+    if isinstance(stream, trio.abc.HalfCloseableStream):
         with trio.move_on_after(LINGER_S):
             await stream.send_eof()
             while await stream.receive_some(65536):
