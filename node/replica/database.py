@@ -38,6 +38,19 @@ class IndexAway(RequestError):
         super().__init__(f"the index is away: {reason}; it is tried again all the time")
 
 
+class IndexRefused(IndexAway):
+    """The server of the index is there and does not let this node in: something is wrong in its settings."""
+
+    def __init__(self, reason: str) -> None:
+        self.cure = (
+            f"{reason}: put right the setting, the password file (PGPASSFILE or ~/.pgpass, mode 600) or the "
+            "server's roles"
+        )
+        RequestError.__init__(
+            self, f"the index's server lets this node in no more: {self.cure}; it is tried again all the time"
+        )
+
+
 class Session(Protocol):
     """One transaction."""
 

@@ -16,7 +16,8 @@ import trio
 
 from node.chain.events import ChainEvents
 from node.primitives.block import BlockRef
-from node.replica.database import IndexAway
+from node.primitives.errors import ConfigError
+from node.replica.database import IndexAway, IndexRefused
 from node.replica.writer import IndexWriter, Progress
 
 PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0)
@@ -54,6 +55,8 @@ class Indexer:
         self.away: str | None = None
         """Why nothing can be written at present; None when all is well."""
         self._is_open = False
+        self._is_first = True
+        """Nobody has been told yet that this runs: what is wrong now is wrong in the settings."""
         self._attempts = 0
         self._writer = writer
         self._events = events
@@ -72,10 +75,14 @@ class Indexer:
             with self._events.subscribe(1) as heads:
                 try:
                     await self._open()
+                    self._is_first = False
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
                     await self._catch_up()
                 except IndexAway as error:
+                    if isinstance(error, IndexRefused) and self._is_first:
+                        raise ConfigError([f"replica.database: {error.cure}"]) from error
+                    self._is_first = False
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
                     await trio.sleep(self._note_away(error))

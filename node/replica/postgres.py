@@ -3,6 +3,7 @@
 Passwords never stand in a URL: libpq reads them from a password file. Needs the extra `postgres` (psycopg 3).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -15,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from node.replica.database import (
     IndexAway,
     IndexDatabase,
+    IndexRefused,
     IndexUnavailable,
     Interrupted,
     QueryTooCostly,
@@ -30,6 +32,13 @@ WRITER_LOCK: Final = 0x50484F454E49
 """An advisory lock: a second writer on one database is refused instead of interleaved."""
 AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 """No connection, a broken one, a server that is shutting down or has no room."""
+
+REFUSAL: Final = re.compile(
+    r"password authentication failed|no password supplied|is not permitted to log in|no pg_hba\.conf entry"
+    r'|permission denied for database|(database|role) "[^"]*" does not exist'
+)
+"""What a server says that will say so again tomorrow. libpq has no code for it before a login; a server that
+speaks another language is waited for, and its words are shown."""
 
 _TYPES: Final = {Kind.INTEGER: "BIGINT", Kind.BYTES: "BYTEA", Kind.TEXT: "TEXT", Kind.INT: "NUMERIC(78)"}
 
@@ -143,8 +152,11 @@ class PostgresDatabase(IndexDatabase):
 
     def _failure(self, error: psycopg.Error) -> IndexAway | IndexUnavailable:
         """Whose fault it is: a server that is not there is waited for; rows it will not have are not."""
-        text = f"{self.name}: {str(error).strip() or type(error).__name__}"
-        return IndexAway(text) if isinstance(error, AWAY) else IndexUnavailable(text)
+        told = "; ".join(str(error).split("\n")).strip("; ")
+        text = f"{self.name}: {told or type(error).__name__}"
+        if not isinstance(error, AWAY):
+            return IndexUnavailable(text)
+        return IndexRefused(text) if REFUSAL.search(text) else IndexAway(text)
 
     def _give_back(self, reader: Connection) -> None:
         if not reader.closed and reader.info.transaction_status is not TransactionStatus.IDLE:

@@ -48,6 +48,17 @@ class PostgresServer:
         wait = ("-w", "-t", str(START_TIMEOUT_S))
         self._run("pg_ctl", "-D", self._data, "-l", log, "-o", options, *wait, "start")
 
+    def add_role(self, name: str, password: str) -> None:
+        """Somebody who has to show a password from now on, and may do everything."""
+        self.sql(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD '{password}'")
+        rules = "local all phoenix trust\nlocal all all scram-sha-256\n"
+        Path(self._data, "pg_hba.conf").write_text(rules)
+        self._run("pg_ctl", "-D", self._data, "reload")
+
+    def sql(self, text: str) -> None:
+        """As the owner of it all."""
+        self._run("psql", "-h", str(self.folder), "-U", "phoenix", "-q", "-c", text, "postgres")
+
     def halt(self) -> None:
         """Stop it as a crash would: connections break, nothing is tidied up; `start` brings it back."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")

@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from node.backends.replica import ReplicaLogIndex
+from node.primitives.errors import ConfigError
 from node.replica.api import Finality, QueryApi
 from node.replica.database import IndexAway
 from node.replica.indexer import Indexer
@@ -32,14 +33,15 @@ pytestmark = pytest.mark.long
 PATIENCE_S = 120.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """One of its own: others must not be stopped with it."""
+    """One of its own: others must not be stopped with it. Each test leaves it running."""
     binaries = find_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL (apt install postgresql)")
     server = PostgresServer(binaries)
     try:
+        server.prepare()
         yield server
     finally:
         server.stop()
@@ -133,6 +135,46 @@ async def test_a_replica_may_start_while_its_server_is_down(server):
         chain.turn()
         await in_thread(server.start)
         await until(lambda: indexer.checkpoint == chain.head.ref)
+        nursery.cancel_scope.cancel()
+    database.close()
+
+
+async def test_a_wrong_password_ends_the_start_and_one_that_becomes_wrong_is_told(
+    server, tmp_path, monkeypatch
+):
+    server.add_role("billing", "first")
+    passwords = tmp_path / "passwords"
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+
+    def know(password):
+        passwords.touch(0o600)
+        passwords.write_text(f"*:*:*:billing:{password}\n")
+
+    chain, database = RandomChain(7), PostgresDatabase(server.url().replace("phoenix@", "billing@"))
+
+    def indexer():
+        writer = IndexWriter(
+            database, chain, identity=IDENTITY, moves_of=moves_of, state_at=lambda _: None, known={}
+        )
+        return Indexer(writer, chain.events)
+
+    know("zeroth-0")
+    with pytest.raises(ConfigError, match=r"password authentication failed .*put right") as refused:
+        await indexer().run()
+    assert "zeroth-0" not in str(refused.value)
+    know("first")
+    running = indexer()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(running.run)
+        chain.turn()
+        await until(lambda: running.checkpoint == chain.head.ref)
+        server.sql("ALTER ROLE billing PASSWORD 'second'")
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing'")
+        chain.turn()
+        await until(lambda: running.away is not None and "lets this node in no more" in running.away)
+        know("second")
+        chain.turn()
+        await until(lambda: running.checkpoint == chain.head.ref and running.away is None)
         nursery.cancel_scope.cancel()
     database.close()
 
