@@ -37,6 +37,8 @@ For `guard` the node must not run. Who moves a validator stops the old one first
 sign with one key contradict each other sooner or later.
 """
 RELOAD_S: Final = 5.0
+LOOK_AGAIN_S: Final = 30.0
+"""For a token that is away. Looking ends the sessions of other keys of its module: not too often."""
 DOCUMENT_BYTES_MAX: Final = 64 << 20
 
 log = logging.getLogger(__name__)
@@ -151,7 +153,7 @@ async def _follow(config: Path, serving: "Serving", signals: "AsyncIterator[int]
     """Take up what changes, at once on SIGHUP, until another signal comes."""
     import trio
 
-    seen, told = serving.stamps(config), None
+    seen, told, looked = serving.stamps(config), None, trio.current_time()
     while True:
         overdue = serving.revocations.problem(time.time())
         if overdue is not None and overdue != told:
@@ -164,6 +166,9 @@ async def _follow(config: Path, serving: "Serving", signals: "AsyncIterator[int]
         if now != seen or not waiting.cancelled_caught:
             seen = now
             await trio.to_thread.run_sync(_take_up, config, serving)
+        if trio.current_time() >= looked + LOOK_AGAIN_S:
+            await trio.to_thread.run_sync(serving.look_again)
+            looked = trio.current_time()
 
 
 def _take_up(config: Path, serving: "Serving") -> None:

@@ -9,30 +9,29 @@ from node.signing.signer import DigestSigner, LocalKey, OwnKey
 
 
 def open_key(settings: SigningSettings, known_token: Path | None = None) -> DigestSigner:
-    """The validator's key, wherever it is. A remote one is not asked yet: it may be down for now; and a token
-    that was opened before may be, too, where `known_token` remembers whose key it has."""
-    if settings.backend == "pkcs11":
-        return _in_token(settings, known_token)
+    """The validator's key, wherever it is. A remote one is not asked yet: it may be down for now; see
+    `open_own_key` for the others."""
     if settings.backend != "remote":
-        return open_own_key(settings)
+        return open_own_key(settings, known_token)
     from node.signing.remote import open_remote
 
     return open_remote(settings)
 
 
-def open_own_key(settings: SigningSettings) -> OwnKey:
-    """A key in memory or in a token; may ask the operator for what opens it. KeyStoreError if it does not."""
+def open_own_key(settings: SigningSettings, known_token: Path | None = None) -> OwnKey:
+    """A key in memory or in a token; may ask the operator for what opens it. KeyStoreError if it does not,
+    unless it is in a token that was opened before, where `known_token` remembers whose key it has."""
     match settings.backend:
         case "keystore":
             assert settings.keystore is not None, "the settings were checked"
             return LocalKey(unlock_key(settings.keystore, find_password(settings.password_file)))
         case "pkcs11":
-            return _in_token(settings)
+            return _in_token(settings, known_token)
         case "remote":
             raise KeyStoreError('a key of backend = "remote" is not one of this process')
 
 
-def _in_token(settings: SigningSettings, known_token: Path | None = None) -> OwnKey:
+def _in_token(settings: SigningSettings, known_token: Path | None) -> OwnKey:
     from node.signing.known_token import recall, remember
     from node.signing.pkcs11 import TokenKey, TokenKeyName
 

@@ -13,7 +13,7 @@ most tokens lock after a few.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,22 +76,24 @@ class TokenKey:
     def __init__(self, name: TokenKeyName, pin: str, timeout_s: float, known: bytes | None = None) -> None:
         """Log in and find the key; KeyStoreError says what is wrong and what to do.
 
-        Where its public half is `known` from before, a token that is away is no error: each signature looks
-        for it again. A PIN that is refused is one all the same.
+        Where its public half is `known` from before, that is no error but our `problem`: each signature
+        looks for the token again. A PIN that was refused is not tried again, in this process: whoever starts
+        it again and again after such an error would lock the token.
         """
         self._name = name
         self._pin: str | None = pin
         self._timeout_s = timeout_s
         self._thread = thread_of(str(name.module))
         self._private: _Private | None = None
+        self.problem: str | None = None
+        """Why nothing can be signed, as far as is known; None when all is well."""
         try:
             self._public_key = self._open_in_time()
-        except WrongPin:
-            raise
         except KeyStoreError as error:
             if known is None:
                 raise
-            log.error("the token is away, nothing is signed until it is back: %s", error)
+            self.problem = "; ".join(error.problems)
+            log.error("nothing is signed with a key until its token is back: %s", self.problem)
             self._public_key = known
         self._address = address_of(self._public_key)
 
@@ -109,16 +111,14 @@ class TokenKey:
         """A low-s signature with its recovery bit; SigningError when the token gives none in time."""
         if len(request.digest) != 32:
             raise SigningError(f"a digest of {len(request.digest)} bytes; a token would sign even that")
-        try:
-            raw = self._thread.run(partial(self._sign, request.digest), self._timeout_s)
-        except NoAnswer as error:
-            raise SigningError(
-                f"{self._name}: {error}; the token hangs or is overloaded: look at it, then restart the node "
-                "if it does not come back"
-            ) from error
-        except KeyStoreError as error:
-            raise SigningError("; ".join(error.problems)) from error
+        raw = self._run(partial(self._sign, request.digest))
         return recoverable(request.digest, raw, self._public_key)
+
+    def look_again(self) -> None:
+        """Where there is a `problem`: whether it is over. Nothing is signed, no refused PIN tried again."""
+        if self.problem is not None and self._pin is not None:
+            with suppress(SigningError):
+                self._run(self._find_again)
 
     def close(self) -> None:
         """Log out; the key cannot be used any more."""
@@ -127,6 +127,22 @@ class TokenKey:
             self._thread.run(self._close, self._timeout_s)
         except NoAnswer:
             log.warning("a token did not answer when it was closed", extra={"key": str(self._name)})
+
+    def _run(self, work: Callable[[], Result]) -> Result:
+        """On the module's thread; SigningError when that fails, which is our problem until it works again."""
+        try:
+            result = self._thread.run(work, self._timeout_s)
+        except NoAnswer as error:
+            self.problem = (
+                f"{self._name}: {error}; the token hangs or is overloaded: look at it, then restart the node "
+                "if it does not come back"
+            )
+            raise SigningError(self.problem) from error
+        except KeyStoreError as error:
+            self.problem = "; ".join(error.problems)
+            raise SigningError(self.problem) from error
+        self.problem = None
+        return result
 
     def _open_in_time(self) -> bytes:
         try:
@@ -148,13 +164,15 @@ class TokenKey:
                 log.warning("a token failed; logging in again", extra={"key": str(self._name)})
                 log.debug("the token said %s", _words(error))
                 self._close()
-        public_key = self._open()
-        if public_key != self._public_key:
-            self._close()
-            raise KeyStoreError(f"{self._name}: there is now another key under this name; it is not used")
+        self._find_again()
         assert self._private is not None
         with explained(self._name):
             return bytes(self._private.sign(digest, mechanism=pkcs11.Mechanism.ECDSA))
+
+    def _find_again(self) -> None:
+        if self._private is None and self._open() != self._public_key:
+            self._close()
+            raise KeyStoreError(f"{self._name}: there is now another key under this name; it is not used")
 
     def _open(self) -> bytes:
         """The public key, 64 bytes; the private one is ready then."""

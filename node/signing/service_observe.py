@@ -35,7 +35,12 @@ class SignerNumbers(Collector):
         age = GaugeMetricFamily(
             _named("signing_key_age_seconds"), "Since the key came to this guard.", labels=["key"]
         )
+        can_sign = GaugeMetricFamily(
+            _named("signer_key_ready"), "1 while nothing keeps the key from signing, else 0.", labels=["key"]
+        )
+        problems = self._serving.problems()
         for signer in self._serving.signers():
+            can_sign.add_metric([hex_of(signer.address)], int(signer.address not in problems))
             refusals.add_metric([hex_of(signer.address)], signer.refusals)
             since = signer.in_use_since()
             age.add_metric([hex_of(signer.address)], max(0.0, self._unix_time() - since))
@@ -54,17 +59,23 @@ class SignerNumbers(Collector):
             "Unix time at which the signer's certificate ends.",
             self._serving.expires_at,
         )
-        yield from (refusals, age, answers, ready, expires)
+        yield from (refusals, age, can_sign, answers, ready, expires)
 
     def health(self) -> Health:
-        """Ready while its settings are in force and its certificate is valid."""
-        return Health(ready=[self._problem])
+        """Ready while its settings are in force, its certificate is valid and a key can sign."""
+        return Health(ready=[self._problem], notices=[self._keys_away])
+
+    def _keys_away(self) -> str | None:
+        problems = self._serving.problems()
+        return "; ".join(f"{hex_of(key)} signs nothing: {why}" for key, why in problems.items()) or None
 
     def _problem(self) -> str | None:
         if self._serving.problem is not None:
             return f"the settings and TLS files were not taken up, the former stay: {self._serving.problem}"
         if self._serving.expires_at <= self._unix_time():
             return f"the signer's certificate has run out; renew {self._serving.settings.tls_certificate}"
+        if self._serving.signers() and len(self._serving.problems()) == len(self._serving.signers()):
+            return f"no key can sign: {self._keys_away()}"
         return None
 
 

@@ -2,7 +2,7 @@
 
 host = "10.0.0.5"
 port = 9000
-data_dir = "signer-data"              # the guard
+data_dir = "signer-data"              # the guard, the audit log, whose keys the tokens have
 tls_certificate = "signer.pem"
 tls_key = "signer.key"
 tls_ca = "ca.pem"

@@ -3,19 +3,24 @@
 All of it is read again when it changes, and taken up as a whole or not at all: a renewed certificate, a key
 that came or went, a client with a new certificate beside the old. What stays the same is not opened again: a
 key is one object behind one guard for as long as it is held, and its PIN is asked for once.
+
+A token that was opened before and is away now, or refuses its PIN, keeps no other key from being served: its
+key is held, says what is wrong, and signs again when the token is back.
 """
 
+import logging
 import ssl
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from node.config.revocation import NOTHING, Revocations, apply_revocations
 from node.config.settings import SigningSettings
 from node.config.stamps import Stamp, stamp_of
 from node.primitives.errors import ConfigError
-from node.primitives.ids import hex_of
+from node.primitives.ids import Address, hex_of
 from node.signing.exclusive import held_exclusively
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import read_secret_file
@@ -23,7 +28,10 @@ from node.signing.lease import KeyLease
 from node.signing.opening import open_own_key
 from node.signing.service import HeldKey, SigningService
 from node.signing.service_settings import KeySettings, ServiceSettings
+from node.signing.signer import OwnKey
 from node.storage.kv import KeyValue
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class _Opened:
     """A key that this process holds, until it is let go."""
 
     held: HeldKey
+    key: OwnKey
     holding: ExitStack
 
 
@@ -62,6 +71,19 @@ class Serving:
         """Of the keys that are held."""
         return [each.held.signer for each in list(self._opened.values())]
 
+    def problems(self) -> dict[Address, str]:
+        """Keys that cannot sign for now, and why."""
+        opened = [each.key for each in list(self._opened.values())]
+        return {key.address: key.problem for key in opened if key.problem is not None}
+
+    def look_again(self) -> None:
+        """Whether tokens that were away are back; may wait for them."""
+        for each in list(self._opened.values()):
+            if each.key.problem is not None:
+                each.key.look_again()
+                if each.key.problem is None:
+                    log.warning("a key can sign again", extra={"signer": hex_of(each.key.address)})
+
     def client_of(self, fingerprint: bytes) -> str | None:
         """Whose certificate this is; None for nobody's."""
         return self.settings.clients.get(fingerprint)
@@ -82,7 +104,7 @@ class Serving:
         before = set(self._opened)
         policies = [policy for policy in settings.keys if not policy.disabled]
         try:
-            held = [self._held(policy, settings.lease_s) for policy in policies]
+            held = [self._held(policy, settings) for policy in policies]
             _refuse_twice(held)
         except BaseException:
             self._let_go([place for place in self._opened if place not in before])
@@ -91,23 +113,23 @@ class Serving:
         self._let_go([place for place in self._opened if place not in wanted])
         return context, revocations, SigningService(held, self.outcomes)
 
-    def _held(self, policy: KeySettings, lease_s: float) -> HeldKey:
+    def _held(self, policy: KeySettings, settings: ServiceSettings) -> HeldKey:
         place = (policy.signing, policy.chain_id)
         if place not in self._opened:
-            self._opened[place] = self._open(policy, lease_s)
+            self._opened[place] = self._open(policy, settings)
         held = self._opened[place].held
-        held.lease.length_s = lease_s
+        held.lease.length_s = settings.lease_s
         return replace(held, clients=policy.clients, kinds=policy.kinds)
 
-    def _open(self, policy: KeySettings, lease_s: float) -> _Opened:
+    def _open(self, policy: KeySettings, settings: ServiceSettings) -> _Opened:
         with ExitStack() as opening:
             opening.enter_context(held_exclusively(policy.signing))
-            key = open_own_key(policy.signing)
+            key = open_own_key(policy.signing, _known_token(settings.data_dir, policy.signing))
             opening.callback(key.close)
             signer = GuardedSigner(key, self._kv, policy.chain_id)
-            lease = KeyLease(self._kv, key.address, policy.chain_id, lease_s)
+            lease = KeyLease(self._kv, key.address, policy.chain_id, settings.lease_s)
             held = HeldKey(signer, key.public_key, policy.chain_id, policy.clients, policy.kinds, lease)
-            return _Opened(held, opening.pop_all())
+            return _Opened(held, key, opening.pop_all())
 
     def _let_go(self, places: list[tuple[SigningSettings, int]]) -> None:
         for place in places:
@@ -129,6 +151,14 @@ def tls_of(settings: ServiceSettings) -> tuple[ssl.SSLContext, Revocations]:
     if settings.tls_crl is None:
         return context, NOTHING
     return context, apply_revocations(context, settings.tls_crl, settings.tls_ca)
+
+
+def _known_token(data_dir: Path, signing: SigningSettings) -> Path | None:
+    """Where the public half of this key is remembered, when it is in a token."""
+    if signing.backend != "pkcs11":
+        return None
+    name = f"{signing.pkcs11_module}\n{signing.pkcs11_token}\n{signing.pkcs11_key}"
+    return data_dir / "token-keys" / f"{sha256(name.encode()).hexdigest()[:16]}.json"
 
 
 def _fixed(settings: ServiceSettings) -> tuple[object, ...]:

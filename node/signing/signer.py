@@ -83,9 +83,16 @@ class DigestSigner(Protocol):
 class OwnKey(DigestSigner, Protocol):
     """A bare key of this process, in memory or in a token: its public half is known."""
 
+    problem: str | None
+    """Why nothing can be signed, as far as is known; None when all is well."""
+
     @property
     def public_key(self) -> bytes:
         """64 bytes, without the prefix 04."""
+        ...
+
+    def look_again(self) -> None:
+        """Where there is a `problem`: whether it is over. May wait for a token."""
         ...
 
     def close(self) -> None:
@@ -100,6 +107,7 @@ class LocalKey:
 
     def __init__(self, key: PrivateKey) -> None:
         self._key = key
+        self.problem: str | None = None
 
     @property
     def address(self) -> Address:
@@ -114,6 +122,9 @@ class LocalKey:
     def sign_digest(self, request: SigningRequest) -> bytes:
         """Sign with RFC 6979: the same digest gives the same signature."""
         return self._key.sign(request.digest)
+
+    def look_again(self) -> None:
+        """Nothing to do: it is here."""
 
     def close(self) -> None:
         """Nothing to do: it goes with its last holder."""

@@ -238,8 +238,12 @@ def test_a_key_that_is_known_waits_for_its_token_and_no_other_takes_its_place(
         mistaken = TokenKey(name, PIN, 10.0, PrivateKey(b"\x11" * 32).public_key)
         with pytest.raises(SigningError, match=r"token 'doomed'|cannot be loaded .* is the token connected"):
             waiting.sign_digest(asked())
+        waiting.look_again()
+        assert waiting.problem is not None
     finally:
         away.rename(tokens.folder)
+    waiting.look_again()
+    assert waiting.problem is None
     assert recover_address(DIGEST, waiting.sign_digest(asked())) == waiting.address
     with pytest.raises(SigningError, match="there is now another key under this name"):
         mistaken.sign_digest(asked())
@@ -248,14 +252,24 @@ def test_a_key_that_is_known_waits_for_its_token_and_no_other_takes_its_place(
         assert recall(path, name) is None
 
 
-def test_a_refused_pin_is_no_token_that_is_away(tokens: Tokens) -> None:
-    public_key = made(tokens.name("not away")).public_key
+def test_a_refused_pin_is_tried_once_in_the_life_of_a_process_that_knows_its_key(tokens: Tokens) -> None:
+    public_key = made(tokens.name("refused")).public_key
     # In a process of its own: whoever is logged in is not asked for a PIN.
-    program = (
-        "from tests.signing.tokens import Path, TokenKeyName\nfrom node.signing.pkcs11 import TokenKey\n"
-        f"name = TokenKeyName(Path({str(MODULE)!r}), {tokens.steady!r}, 'not away')\n"
-        f"TokenKey(name, '00000000', 10.0, bytes.fromhex({public_key.hex()!r}))"
-    )
+    program = f"""
+from tests.signing.test_pkcs11 import *
+import node.signing.pkcs11 as module
+tried, open_session = [], module.open_session
+module.open_session = lambda *words, **more: tried.append(words) or open_session(*words, **more)
+key = TokenKey(TokenKeyName(MODULE, {tokens.steady!r}, 'refused'), '00000000', 10.0,
+               bytes.fromhex({public_key.hex()!r}))
+print(key.problem)
+for _ in range(2):
+    key.look_again()
+    with pytest.raises(SigningError, match='its PIN was refused and is not tried again; restart'):
+        key.sign_digest(asked())
+assert len(tried) == 1, tried
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "wrong PIN; tokens lock after a few, so it is not tried again" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "wrong PIN; tokens lock after a few, so it is not tried again" in done.stdout
+    assert "00000000" not in done.stdout + done.stderr

@@ -20,7 +20,7 @@ from node.primitives import rlp
 from node.primitives.block import encode_header, header_fields
 from node.primitives.crypto import PrivateKey, keccak256, recover_address
 from node.primitives.errors import ConfigError
-from node.primitives.ids import Hash32, hex_of
+from node.primitives.ids import Address, Hash32, hex_of
 from node.signing.clique_payload import decode_unsealed, decode_with_or_without_seal, encode_unsealed
 from node.signing.guard import GuardedSigner
 from node.signing.keystore import store_key
@@ -66,13 +66,19 @@ class World:
     port: int = 0
     closing: ExitStack = field(default_factory=ExitStack)
 
-    def remote(self, member: Member, dialect: str = "web3signer", ca: Path | None = None) -> RemoteKey:
-        """The key as a node of this member sees it."""
+    def remote(
+        self,
+        member: Member,
+        dialect: str = "web3signer",
+        ca: Path | None = None,
+        of: Address = KEY.address,
+    ) -> RemoteKey:
+        """A key as a node of this member sees it."""
         settings = SigningSettings(
             backend="remote",
             remote_url=f"https://127.0.0.1:{self.port}",
             remote_dialect=dialect,
-            remote_address=ADDRESS,
+            remote_address=hex_of(of),
             remote_certificate=member.certificate,
             remote_key=member.key,
             remote_ca=ca or self.authority.path,

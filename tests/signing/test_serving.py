@@ -11,10 +11,14 @@ from node.primitives.errors import ConfigError
 from node.primitives.ids import hex_of
 from node.signing.exclusive import held_exclusively
 from node.signing.keystore import KeyStoreError, store_key
+from node.signing.remote import RemoteKey
+from node.signing.service_observe import SignerNumbers
 from node.signing.service_settings import load_service_settings
 from node.signing.serving import Serving
 from node.signing.signer import SigningError
+from node.signing.token_keys import create_key
 from tests.signing.test_service import FAST, KEY, World, ask, request, running
+from tests.signing.tokens import MODULE, PIN, Tokens
 
 SECOND = PrivateKey(b"\x22" * 32)
 
@@ -130,3 +134,56 @@ async def test_a_key_under_two_names_is_refused(world: World) -> None:
     world.config.write_text(f"{world.config.read_text()}[[keys]]{block}")
     with pytest.raises(ConfigError, match=f"name one key twice: {hex_of(KEY.address)}"):
         world.serving()
+
+
+async def test_a_token_that_is_away_keeps_no_other_key_from_being_served(
+    world: World, tokens: Tokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    pin = world.folder / "pin"
+    pin.write_text(PIN)
+    pin.chmod(0o600)
+    address = create_key(tokens.name("served", tokens.doomed), PIN)
+    world.config.write_text(
+        f'{world.config.read_text()}[[keys]]\nchain_id = 1337\nclients = ["alice"]\nbackend = "pkcs11"\n'
+        f'pkcs11_module = "{MODULE}"\npkcs11_token = "{tokens.doomed}"\npkcs11_key = "served"\n'
+        'pin_file = "pin"\n'
+    )
+    settings = load_service_settings(world.config)
+    away = tokens.folder.with_name("away")
+
+    def in_token() -> RemoteKey:
+        return world.remote(world.alice, of=address)
+
+    async with running(world):
+        assert recover_address(request(1).digest, await ask(in_token(), request(1))) == address
+    tokens.folder.rename(away)
+    try:
+        async with running(world) as serving:
+            shown = SignerNumbers(serving)
+            await ask(world.remote(world.alice), request(1))
+            with pytest.raises(SigningError, match=r"\(500\).*(token 'doomed'|is the token connected)"):
+                await ask(in_token(), request(2))
+            serving.take_up(settings)  # a certificate that is renewed meanwhile
+            serving.look_again()
+            assert list(serving.problems()) == [address]
+            verdict = shown.health().is_ready()
+            assert verdict.well
+            assert verdict.notices[0].startswith(f"{hex_of(address)} signs nothing: ")
+            assert f'phoenix_signer_key_ready{{key="{hex_of(address)}"}} 0.0' in shown.exposition().decode()
+            away.rename(tokens.folder)
+            serving.look_again()
+            assert serving.problems() == {}
+            assert "a key can sign again" in caplog.text
+            assert recover_address(request(2).digest, await ask(in_token(), request(2))) == address
+    finally:
+        if away.exists():
+            away.rename(tokens.folder)
+
+
+async def test_a_signer_without_any_key_that_can_sign_is_not_ready(world: World) -> None:
+    async with running(world) as serving:
+        (opened,) = serving._opened.values()
+        opened.key.problem = "its token is away"
+        verdict = SignerNumbers(serving).health().is_ready()
+        assert not verdict.well
+        assert "no key can sign" in verdict.reasons[0]
