@@ -20,6 +20,7 @@ EXAMPLES: Final = """\
   phoenix keys list --keystore keys/
   phoenix keys test keys/UTC--2026-...                         does the password open it?
   phoenix keys doctor --config node.toml                       what is unsafe?
+  phoenix keys doctor --signer signer.toml                     and at a signer?
   phoenix keys rotate --help                                   another key while the network goes on
 """
 LIGHT_SCRYPT_N: Final = 1 << 12

@@ -1,5 +1,5 @@
-"""The public half of a token's key, kept beside the guard: a node, or a signer, whose token is away or refuses
-its PIN knows whose key that is, and goes on with all else.
+"""The public half of a token's key, kept beside the guard: a node, or a signer, whose token is away or
+refuses its PIN knows whose key that is, and goes on with all else.
 
     {"module": ..., "token": ..., "key": ..., "publicKey": "0x..."}
 

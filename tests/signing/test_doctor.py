@@ -10,8 +10,9 @@ from node.cli.entry import main
 from node.config.data_dir import guard_path
 from node.config.load import load_settings
 from node.primitives.crypto import PrivateKey
-from node.signing.doctor import examine
+from node.signing.doctor import examine, examine_signer
 from node.signing.keystore import store_key
+from node.signing.service_settings import load_service_settings
 from tests.signing.authority import Authority
 
 KEY = PrivateKey(b"\x11" * 32)
@@ -138,3 +139,68 @@ def test_a_driver_of_tokens_that_others_can_change_is_found(config: Path) -> Non
     module.chmod(0o775)
     module.parent.chmod(0o777)
     assert [text.split(":")[1].strip() for text in findings(config)] == ["mode is 0775", "mode is 0777"]
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Path:
+    """The settings of a signer with nothing wrong."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    (tmp_path / "secrets" / "pin").write_text("87654321")
+    (tmp_path / "secrets" / "pin").chmod(0o600)
+    module = tmp_path / "driver" / "token.so"
+    module.parent.mkdir(mode=0o755)
+    module.touch(0o755)
+    authority = Authority(tmp_path)
+    authority.member("signer", hours=24 * 400)
+    guard_path(tmp_path / "data").mkdir(parents=True, mode=0o700)
+    path = tmp_path / "signer.toml"
+    path.write_text(
+        f'data_dir = "data"\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\ntls_ca = "signer.pem"\n'
+        f'[clients]\nalice = "{"ab" * 32}"\n[[keys]]\nchain_id = 1\nclients = ["alice"]\n'
+        f'backend = "pkcs11"\npkcs11_module = "{module}"\npkcs11_token = "t"\npkcs11_key = "k"\n'
+        'pin_file = "secrets/pin"\n'
+    )
+    return path
+
+
+def of_signer(config: Path, days: float = 0) -> list[str]:
+    now = config.stat().st_mtime + days * 86_400
+    found = examine_signer(config, load_service_settings(config), now)
+    return [f"{Path(each.place).name}: {each.text}" for each in found]
+
+
+def test_nothing_is_found_at_a_signer_where_nothing_is_wrong(
+    signer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert of_signer(signer) == []
+    assert main(["keys", "doctor", "--signer", str(signer), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"findings": []}
+
+
+def test_what_is_unsafe_at_a_signer_is_found(signer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (signer.parent / "secrets" / "pin").chmod(0o644)
+    (signer.parent / "signer.key").chmod(0o640)
+    (signer.parent / "driver" / "token.so").chmod(0o777)
+    guard_path(signer.parent / "data").rmdir()
+    (signer.parent / "old.crl").write_text("nothing")
+    text = signer.read_text()
+    text = text.replace("chain_id = 1", 'chain_id = 1\nkinds = ["clique-header", "transaction"]')
+    signer.write_text('lease_s = 0\ntls_crl = "old.crl"\n' + text)
+    signer.chmod(0o660)
+    found = of_signer(signer, days=395)
+    for words in (
+        "pin: mode is 0644",
+        "signer.key: mode is 0640",
+        "signer.toml: others can change who may sign here",
+        "guard: there is no guard",
+        "signer.pem: runs out in 5 days",
+        "old.crl: ",
+        "lease_s: is 0",
+        "keys[1]: one key seals and spends",
+        "token.so: mode is 0777",
+    ):
+        assert any(text.startswith(words) for text in found), (words, found)
+    assert any("no node reaches the signer" in text for text in of_signer(signer, days=410))
+    assert main(["keys", "doctor", "--signer", str(signer)]) == 1
+    assert "chmod 0600" in capsys.readouterr().out
