@@ -17,6 +17,7 @@ from node.cli.output import Commands, add_command, add_json_flag, show
 if TYPE_CHECKING:
     import trio
 
+    from node.audit.log import AuditLog
     from node.signing.service_settings import ServiceSettings
     from node.signing.serving import Serving
     from node.storage.kv import KeyValue
@@ -32,7 +33,8 @@ EXAMPLES: Final = """\
   phoenix signer guard delete --data-dir data/ --the-keys-will-sign-no-more   (it is put aside)
 
 A running signer takes up settings and TLS files that change, all or nothing (certificates, clients, keys):
-within 5 s, or at once at SIGHUP.
+within 5 s, or at once at SIGHUP. What it was asked and gave is on record in data_dir/signatures
+(`phoenix audit verify --folder`); what was done to its keys and guard, in data_dir/audit.
 For `guard` the node must not run. Who moves a validator stops the old one first, for ever: two processes that
 sign with one key contradict each other sooner or later.
 """
@@ -100,8 +102,11 @@ def serve(args: argparse.Namespace) -> None:
     """Open the keys and answer until SIGTERM or SIGINT; settings that change are taken up."""
     import trio
 
-    from node.config.data_dir import guard_path
+    from node.audit.log import LOCAL, AuditLog
+    from node.audit.records import Kind
+    from node.config.data_dir import guard_path, signatures_path
     from node.observability import logs
+    from node.observability.build import program_version
     from node.signing.service_settings import load_service_settings
 
     settings = load_service_settings(args.config)
@@ -109,17 +114,26 @@ def serve(args: argparse.Namespace) -> None:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not guard_path(settings.data_dir).is_dir():
         log.warning("a new guard: right for keys that never signed; import what they signed otherwise")
-    with _guard_of(settings.data_dir) as kv:
-        trio.run(_serve_until_signal, args.config, settings, kv)
+    with (
+        _guard_of(settings.data_dir) as kv,
+        AuditLog(signatures_path(settings.data_dir), settings.audit_bytes_max) as trail,
+    ):
+        trail.note(Kind.NODE_STARTED, LOCAL, {"role": "signer", "version": program_version()})
+        try:
+            trio.run(_serve_until_signal, args.config, settings, kv, trail)
+        finally:
+            trail.note(Kind.NODE_STOPPED, LOCAL, {})
 
 
-async def _serve_until_signal(config: Path, settings: "ServiceSettings", kv: "KeyValue") -> None:
+async def _serve_until_signal(
+    config: Path, settings: "ServiceSettings", kv: "KeyValue", trail: "AuditLog"
+) -> None:
     import trio
 
     from node.signing.service_listener import serve as serve_clients
     from node.signing.serving import Serving
 
-    serving = await trio.to_thread.run_sync(Serving, settings, kv)
+    serving = await trio.to_thread.run_sync(Serving, settings, kv, trail)
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:

@@ -47,6 +47,11 @@ def node_key_path(data_dir: Path) -> Path:
     return data_dir / "nodekey"
 
 
+def signatures_path(data_dir: Path) -> Path:
+    """The audit log of what a signer was asked and gave; `audit_path` there is the administrator's."""
+    return data_dir / "signatures"
+
+
 def archive_path(data_dir: Path) -> Path:
     """Where an archive node finishes its files when the settings name no other directory."""
     return data_dir / "archive"

@@ -12,12 +12,12 @@
 A signature is given for a whole header or transaction only, which is hashed here: there is no way to have a
 bare hash signed. Which of them a key signs, and on which chain, is its policy; headers pass the guard. A
 header says nothing of total difficulty: this guard always goes by height.
-Every request for a signature leaves a line in the audit log, given or refused.
+Every request for a signature leaves a line in the log and a record in the audit log, given or refused.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,6 +25,8 @@ from typing import Any, Final
 import msgspec
 
 from consensus.clique.extra_data import seal_hash
+from node.audit.records import Fact, Facts, Kind
+from node.audit.trail import AuditTrail
 from node.primitives.block import Header
 from node.primitives.errors import ChainError
 from node.primitives.ids import Address, hex_of
@@ -100,9 +102,10 @@ _OUTCOMES: Final[Mapping[HTTPStatus, str]] = {
 class SigningService:
     """Keys, and who may use them."""
 
-    def __init__(self, keys: Sequence[HeldKey], outcomes: "Counter[str]") -> None:
+    def __init__(self, keys: Sequence[HeldKey], outcomes: "Counter[str]", trail: AuditTrail) -> None:
         """`outcomes`: counted there, for a metric."""
         self._outcomes = outcomes
+        self._trail = trail
         self._keys: Mapping[Address, HeldKey] = {key.signer.address: key for key in keys}
         self._names = {hex_of(key.public_key): key for key in keys} | {
             hex_of(key.signer.address): key for key in keys
@@ -137,8 +140,9 @@ class SigningService:
 
     async def _web3signer(self, client: Client, name: str, body: bytes) -> Answer:
         try:
-            data = _hex(_object(body).get("data"))
-            signature = await self._counted(self._sign(client, name, _header(decode_unsealed, data)))
+            signature = await self._counted(
+                self._sign(client, name, lambda: _header(decode_unsealed, _object(body).get("data")))
+            )
         except Refused as refusal:
             return Answer(refusal.status, str(refusal).encode())
         text = hex_of(signature[:64] + bytes([signature[64] + 27]))
@@ -171,11 +175,12 @@ class SigningService:
                     raise _bad(
                         f"content type {content_type!r} is not signed here; only {CLIQUE_CONTENT_TYPE}"
                     )
-                header = _header(decode_with_or_without_seal, _hex(data))
-                return hex_of(await self._counted(self._sign(client, address, header)))
+                signing = self._sign(client, address, lambda: _header(decode_with_or_without_seal, data))
+                return hex_of(await self._counted(signing))
             case "account_signData", _:
                 raise _bad("account_signData takes content type, address and data")
             case _:
+                self._refused(client, {"method": str(method)[:64]}, "there is no such method")
                 raise Refused(HTTPStatus.NOT_FOUND, -32601, f"the method {method!r} does not exist")
 
     async def _counted(self, signing: Awaitable[bytes]) -> bytes:
@@ -205,47 +210,38 @@ class SigningService:
 
     async def _sign_transaction(self, client: Client, fields: dict[str, Any]) -> bytes:
         name = str(fields.get("from"))
-        told: dict[str, object] = {"client": str(client), "key": name[:132]}
-        key = self._named(name)
-        if key is None or client.name not in key.clients:
-            audit.warning("refused: not a key of this client", extra=told)
-            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
-        if TRANSACTION_KIND not in key.kinds:
-            audit.warning("refused: the key does not sign this kind", extra=told)
-            raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {TRANSACTION_KIND}")
+        told: dict[str, Fact] = {"key": name[:132], "what": TRANSACTION_KIND}
+        key = self._allowed(client, name, TRANSACTION_KIND, told)
         try:
             draft = read_draft(fields, key.chain_id)
         except BadDraft as error:
+            self._refused(client, told, "no transaction", str(error))
             raise _bad(str(error)) from error
+        told |= {"to": hex_of(draft.to) if draft.to else None, "value": hex(draft.value)}
+        told |= {"nonce": draft.nonce, "digest": hex_of(draft.digest)}
         request = SigningRequest(kind=TRANSACTION_KIND, chain_id=key.chain_id, height=0, digest=draft.digest)
         try:
             signature = await key.signer.sign_unwatched(request)
         except SigningError as error:
-            audit.warning("the key did not sign: %s", error, extra=told)
+            self._refused(client, told, "the key did not sign", str(error))
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, -32000, str(error)) from error
-        told |= {"to": hex_of(draft.to) if draft.to else None, "value": draft.value, "nonce": draft.nonce}
-        audit.info("signed a transaction", extra=told | {"digest": hex_of(draft.digest)})
+        self._signed(client, told)
         return draft.signed(signature)
 
-    async def _sign(self, client: Client, name: str, header: Header) -> bytes:
+    async def _sign(self, client: Client, name: str, read: Callable[[], Header]) -> bytes:
+        told: dict[str, Fact] = {"key": name[:132], "what": CLIQUE_KIND}
+        try:
+            header = read()
+        except Refused as bad:
+            self._refused(client, told, "no header", str(bad))
+            raise
         digest = seal_hash(header)
-        fields = {
-            "client": str(client),
-            "key": name[:132],
-            "height": header.number,
-            "digest": hex_of(digest),
-        }
-        key = self._named(name)
-        if key is None or client.name not in key.clients:
-            audit.warning("refused: not a key of this client", extra=fields)
-            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
-        if CLIQUE_KIND not in key.kinds:
-            audit.warning("refused: the key does not sign this kind", extra=fields)
-            raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {CLIQUE_KIND}")
+        told |= {"height": header.number, "digest": hex_of(digest)}
+        key = self._allowed(client, name, CLIQUE_KIND, told)
         try:
             key.lease.take(str(client))
         except Leased as leased:
-            audit.warning("refused: another has the lease", extra=fields)
+            self._refused(client, told, "another has the lease")
             raise Refused(HTTPStatus.LOCKED, CLEF_LEASED, str(leased)) from leased
         request = SigningRequest(
             kind=CLIQUE_KIND, chain_id=key.chain_id, height=header.number, digest=digest, header=header
@@ -253,22 +249,39 @@ class SigningService:
         try:
             signature = await key.signer.sign(request)
         except (GuardRefusal, GuardLocked) as refusal:
-            audit.warning("refused by the guard", extra=fields)
+            self._refused(client, told, "the guard refuses", str(refusal))
             raise Refused(HTTPStatus.PRECONDITION_FAILED, CLEF_GUARD_REFUSAL, str(refusal)) from refusal
         except SigningError as error:
-            audit.warning("the key did not sign: %s", error, extra=fields)
+            self._refused(client, told, "the key did not sign", str(error))
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, -32000, str(error)) from error
-        audit.info("signed", extra=fields)
+        self._signed(client, told)
         return signature
 
+    def _allowed(self, client: Client, name: str, kind: str, told: Facts) -> HeldKey:
+        key = self._named(name)
+        if key is None or client.name not in key.clients:
+            self._refused(client, told, "not a key of this client")
+            raise Refused(HTTPStatus.NOT_FOUND, -32000, f"no key {name[:132]} that {client.name} may use")
+        if kind not in key.kinds:
+            self._refused(client, told, "the key does not sign this kind")
+            raise Refused(HTTPStatus.FORBIDDEN, -32000, f"this key signs no {kind}")
+        return key
 
-def _header(decode: Any, data: bytes) -> Header:
+    def _signed(self, client: Client, told: Facts) -> None:
+        audit.info("signed", extra={"client": str(client), **told})
+        self._trail.note(Kind.KEY_USED, f"client:{client}", told)
+
+    def _refused(self, client: Client, told: Facts, reason: str, words: str = "") -> None:
+        audit.warning("refused: %s", reason, extra={"client": str(client), "words": words, **told})
+        said = f"{reason}: {words}" if words else reason
+        self._trail.note(Kind.KEY_REFUSED, f"client:{client}", {**told, "reason": said})
+
+
+def _header(decode: Callable[[bytes], Header], data: object) -> Header:
     try:
-        header = decode(data)
+        return decode(_hex(data))
     except ChainError as error:
         raise _bad(f"data is no Clique header: {error}") from error
-    assert isinstance(header, Header)
-    return header
 
 
 def _transaction_json(raw: bytes) -> dict[str, object]:

@@ -11,6 +11,7 @@ import httptools
 import trio
 from cryptography import x509
 
+from node.audit.records import Kind
 from node.signing.remote import HOLDER_HEADER
 from node.signing.service import Answer, Client
 from node.signing.serving import Serving
@@ -93,13 +94,17 @@ async def _talk(serving: Serving, certificate: bytes, stream: trio.SSLStream[tri
 
 def _client_of(serving: Serving, certificate: bytes) -> str | None:
     """Whose certificate this is; nobody's is noted."""
-    client = serving.client_of(hashlib.sha256(certificate).digest())
+    fingerprint = hashlib.sha256(certificate).digest()
+    client, reason = serving.client_of(fingerprint), None
     if client is None:
+        reason = "not on the list"
         audit.warning("a client whose certificate is not on the list was turned away")
     elif serving.revocations.has(x509.load_der_x509_certificate(certificate)):
+        reason = "its certificate was taken back"
         audit.warning("the certificate of %s was taken back: turned away", client)
-        return None
-    return client
+    if reason is not None:
+        serving.trail.note(Kind.LOGIN_REFUSED, f"certificate:{fingerprint.hex()}", {"reason": reason})
+    return client if reason is None else None
 
 
 @dataclass(slots=True)

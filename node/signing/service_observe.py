@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from node.audit.log import AuditLog
 from node.observability.health import Health
 from node.primitives.ids import hex_of
 from node.signing.serving import Serving
@@ -60,10 +61,22 @@ class SignerNumbers(Collector):
             self._serving.expires_at,
         )
         yield from (refusals, age, can_sign, answers, ready, expires)
+        trail = self._serving.trail
+        if isinstance(trail, AuditLog):
+            for name, text, value in (
+                ("audit_records", "Number of the newest record.", trail.head.number),
+                ("audit_bytes", "Size of the audit log on the disk.", trail.bytes_total),
+                ("audit_lost_records", "Records that could not be written.", trail.statistics.lost),
+            ):
+                yield GaugeMetricFamily(_named(name), text, value)
 
     def health(self) -> Health:
         """Ready while its settings are in force, its certificate is valid and a key can sign."""
-        return Health(ready=[self._problem], notices=[self._keys_away])
+        return Health(ready=[self._problem], notices=[self._keys_away, self._audit])
+
+    def _audit(self) -> str | None:
+        trail = self._serving.trail
+        return trail.problem if isinstance(trail, AuditLog) else None
 
     def _keys_away(self) -> str | None:
         problems = self._serving.problems()

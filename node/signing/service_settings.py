@@ -2,7 +2,8 @@
 
 host = "10.0.0.5"
 port = 9000
-data_dir = "signer-data"              # the guard, the audit log, whose keys the tokens have
+data_dir = "signer-data"              # guard, audit logs (audit, signatures), whose keys the tokens have
+audit_bytes_max = 2147483648          # optional: of signatures, the record of what was asked and given
 tls_certificate = "signer.pem"
 tls_key = "signer.key"
 tls_ca = "ca.pem"
@@ -35,13 +36,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from node.config.settings import SigningSettings
+from node.config.settings import AuditSettings, SigningSettings
 from node.primitives.errors import ConfigError
 
 FINGERPRINT_BYTES: Final = 32
 KINDS: Final = frozenset({"clique-header", "transaction"})
 LEASE_S_MIN: Final = 1.0
 LEASE_S_MAX: Final = 3600.0
+AUDIT_BYTES: Final = AuditSettings().disk_bytes_max
+AUDIT_BYTES_LEAST: Final = 1 << 20
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -71,6 +74,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     lease_s: float = 30.0
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
+    audit_bytes_max: int = AUDIT_BYTES
     clients: dict[str, str | list[str]]
     keys: list[_Key]
 
@@ -109,6 +113,8 @@ class ServiceSettings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     """Prometheus text and /health/{live,ready}; off when absent."""
+    audit_bytes_max: int = AUDIT_BYTES
+    """Of what was asked and given; what comes when it is full is not on record, and an alarm."""
 
 
 def load_service_settings(path: Path) -> ServiceSettings:
@@ -136,6 +142,7 @@ def load_service_settings(path: Path) -> ServiceSettings:
         None if parsed.tls_crl is None else folder / parsed.tls_crl,
         metrics_host=parsed.metrics_host,
         metrics_port=parsed.metrics_port,
+        audit_bytes_max=parsed.audit_bytes_max,
     )
 
 
@@ -147,6 +154,8 @@ def _problems(parsed: _File) -> list[str]:
     ]
     if parsed.lease_s != 0 and not LEASE_S_MIN <= parsed.lease_s <= LEASE_S_MAX:
         problems.append(f"lease_s is {parsed.lease_s:g}; {LEASE_S_MIN:g} to {LEASE_S_MAX:g}, or 0 for none")
+    if parsed.audit_bytes_max < AUDIT_BYTES_LEAST:
+        problems.append(f"audit_bytes_max is {parsed.audit_bytes_max}; {AUDIT_BYTES_LEAST} at least")
     if not parsed.keys:
         problems.append("no [[keys]]: there is nothing to sign with")
     for number, key in enumerate(parsed.keys, start=1):

@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from node.audit.log import LOCAL, AuditLog
+from node.audit.records import Facts, Kind
+from node.audit.trail import NoTrail
 from node.config.revocation import NOTHING, Revocations, apply_revocations
 from node.config.settings import SigningSettings
 from node.config.stamps import Stamp, stamp_of
@@ -46,9 +49,13 @@ class _Opened:
 class Serving:
     """Open keys, and the settings in force. For one thread at a time."""
 
-    def __init__(self, settings: ServiceSettings, kv: KeyValue) -> None:
-        """Open every key behind the guard in `kv`; may ask for passwords. ConfigError, KeyStoreError."""
+    def __init__(
+        self, settings: ServiceSettings, kv: KeyValue, trail: AuditLog | NoTrail | None = None
+    ) -> None:
+        """Open every key behind the guard in `kv`; may ask for passwords. ConfigError, KeyStoreError. What is
+        asked and given goes on record in `trail`."""
         self._kv = kv
+        self.trail = trail or NoTrail()
         self._opened: dict[tuple[SigningSettings, int], _Opened] = {}
         self.settings = settings
         self.outcomes: Counter[str] = Counter()
@@ -66,6 +73,7 @@ class Serving:
         self.context, self.revocations, self.service = self._made(settings)
         self.expires_at = _end_of(settings)
         self.settings = settings
+        self.trail.note(Kind.ADMIN_ACTION, LOCAL, {"command": "settings read again", **self._in_force()})
 
     def signers(self) -> list[GuardedSigner]:
         """Of the keys that are held."""
@@ -95,6 +103,10 @@ class Serving:
         files = (config, settings.tls_certificate, settings.tls_key, settings.tls_ca, *crl)
         return tuple(stamp_of(path) for path in files)
 
+    def _in_force(self) -> Facts:
+        keys = [hex_of(signer.address) for signer in self.signers()]
+        return {"keys": keys, "clients": sorted(set(self.settings.clients.values()))}
+
     def close(self) -> None:
         """Let every key go."""
         self._let_go(list(self._opened))
@@ -111,7 +123,7 @@ class Serving:
             raise
         wanted = {(policy.signing, policy.chain_id) for policy in policies}
         self._let_go([place for place in self._opened if place not in wanted])
-        return context, revocations, SigningService(held, self.outcomes)
+        return context, revocations, SigningService(held, self.outcomes, self.trail)
 
     def _held(self, policy: KeySettings, settings: ServiceSettings) -> HeldKey:
         place = (policy.signing, policy.chain_id)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.audit.batches import records_from
 from node.config.settings import SigningSettings
 from node.primitives.crypto import PrivateKey, recover_address
 from node.primitives.ids import hex_of
@@ -77,6 +78,10 @@ def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_pat
     assert process.returncode == 0
     text = "".join(said)
     assert "signed" in text
+    verify = [sys.executable, "-m", "node", "audit", "verify", "--folder", str(tmp_path / "data/signatures")]
+    subprocess.run(verify, check=True, capture_output=True, timeout=60)
+    kinds = [record.kind for record in records_from(tmp_path / "data/signatures", 2, 9)]
+    assert kinds == ["node.started", "key.used", "node.stopped"]
     assert KEY.secret_bytes().hex() not in text
     assert "alice" in text
 

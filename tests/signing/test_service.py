@@ -15,6 +15,9 @@ import trio
 from eth_account import Account
 
 from consensus.clique.extra_data import seal_hash
+from node.audit.batches import records_from
+from node.audit.log import AuditLog
+from node.cli.entry import main
 from node.config.settings import SigningSettings
 from node.primitives import rlp
 from node.primitives.block import encode_header, header_fields
@@ -88,8 +91,8 @@ class World:
         self.closing.callback(key.close)
         return key
 
-    def serving(self) -> Serving:
-        return Serving(load_service_settings(self.config), self.kv)
+    def serving(self, trail: AuditLog | None = None) -> Serving:
+        return Serving(load_service_settings(self.config), self.kv, trail)
 
     def service(self) -> SigningService:
         serving = self.serving()
@@ -127,8 +130,8 @@ password_file = "password"
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[Serving]:
-    serving = world.serving()
+async def running(world: World, trail: AuditLog | None = None) -> AsyncIterator[Serving]:
+    serving = world.serving(trail)
     async with trio.open_nursery() as nursery:
         world.port = await nursery.start(serve, serving)
         yield serving
@@ -209,6 +212,50 @@ async def test_who_is_not_allowed_the_key_gets_nothing_and_the_audit_log_says_wh
         await ask(world.remote(world.alice), request(1))
     lines = [(line.message, line.client, line.height) for line in caplog.records if hasattr(line, "client")]
     assert lines == [("refused: not a key of this client", "bob", 1), ("signed", "alice", 1)]
+
+
+async def test_what_is_asked_and_given_is_on_record_in_a_chain_of_hashes(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carol = world.authority.member("carol")
+    folder = world.folder / "signatures"
+    other = replace(header_at(5), timestamp=1)
+    with AuditLog(folder, 1 << 24) as trail:
+        async with running(world, trail) as serving:
+            await ask(world.remote(world.alice), request(5))
+            with pytest.raises(SigningError):
+                await ask(
+                    world.remote(world.alice), replace(request(5), header=other, digest=seal_hash(other))
+                )
+            with pytest.raises(SigningError):
+                await ask(world.remote(world.bob, "clef"), request(6))
+            with pytest.raises(SigningError):
+                await ask(world.remote(carol), request(6))
+            await call(serving.service, "eth_sign", ADDRESS, "0x" + "22" * 32)
+            path, noise = f"/api/v1/eth1/sign/{PUBLIC}", b'{"data": "0x00"}'
+            await serving.service.answer(Client("alice"), "POST", path, noise)
+            serving.take_up(load_service_settings(world.config))
+            assert serving.outcomes == {"signed": 1, "guard": 1, "denied": 2}
+    records = [record for record in records_from(folder, 2, 99) if record.kind != "refusals.folded"]
+    said = [(record.kind, record.actor, record.facts) for record in records]
+    brief = [(kind, actor, str(facts.get("reason", ""))[:24]) for kind, actor, facts in said]
+    assert brief == [
+        ("key.used", "client:alice", ""),
+        ("key.refused", "client:alice", "the guard refuses: cliqu"),
+        ("key.refused", "client:bob", "not a key of this client"),
+        ("login.refused", f"certificate:{carol.fingerprint}", "not on the list"),
+        ("key.refused", "client:alice", "there is no such method"),
+        ("key.refused", "client:alice", "no header: data is no Cl"),
+        ("admin.action", "local", ""),
+    ]
+    assert said[0][2] == {
+        "key": PUBLIC, "what": "clique-header", "height": 5, "digest": hex_of(request(5).digest),
+    }  # fmt: skip
+    assert said[-1][2] == {
+        "command": "settings read again", "keys": [ADDRESS], "clients": ["alice", "bob"],
+    }  # fmt: skip
+    assert main(["audit", "verify", "--folder", str(folder)]) == 0
+    capsys.readouterr()
 
 
 async def test_strangers_and_certificates_that_ran_out_are_turned_away(world: World) -> None:
