@@ -152,7 +152,7 @@ class StateKeeper:
     # --- the base follows the head
 
     def follow(self, batch: Batch, head: Header) -> BlockRef | None:
-        """Add what moves the base so far that no more layers than wanted carry `head`; the new base.
+        """Where more layers than wanted carry `head`, add what moves the base over some; the new base.
 
         `followed` comes after the write.
         """

@@ -14,7 +14,8 @@ class StorageSettings:
     block_cache_bytes: int = 32 * MIB
     write_buffer_bytes: int = 16 * MIB
     state_layers_max: int = 16
-    """Blocks whose state is kept in memory above the durable one: short forks there need no unwinding."""
+    """Most blocks whose state is kept in memory above the durable one: short forks there need no unwinding.
+    When there are more, the oldest quarter is written."""
     history_blocks: int = 90_000
     """How many blocks back state can be read and unwound; 0 keeps everything, as an archive node does."""
     history_url: str | None = None

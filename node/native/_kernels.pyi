@@ -1,6 +1,6 @@
 """The extension in C. Wrong lengths are ValueError; arguments are bytes-like."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 def keccak256(data: bytes, /) -> bytes:
@@ -71,6 +71,31 @@ def put_images(
     /,
 ) -> None:
     """Put the image of every row in `before` under head + key + tail; see node.state.before_images."""
+
+def account_leaves(
+    accounts: Mapping[Any, Any],
+    storage: Container[Any],
+    wiped: Container[Any],
+    held: Callable[[bytes], bytes | None],
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
+    leaves: dict[bytes, bytes | None],
+    /,
+) -> list[Any]:
+    """Note accounts (address -> nonce, balance, code hash, or None) that differ from their rows as `held` has
+    them: new and old row by key, and the trie's leaf by the address's hash. Those that stand in `storage` or
+    `wiped` are passed over; those that are left to Python are the answer."""
+
+def slot_leaves(
+    slots: Mapping[int, int],
+    prefix: bytes,
+    held: Callable[[bytes], bytes | None],
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
+    leaves: dict[bytes, bytes | None],
+    /,
+) -> None:
+    """The same for slots, whose keys are the prefix and 32 bytes; 0 leaves no row."""
 
 def transaction_fields(encoded: bytes, /) -> tuple[Any, ...]:
     """Type, chain id, nonce, both fees, gas limit, recipient, value, data, access list, y parity, r, s, the

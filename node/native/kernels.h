@@ -25,11 +25,13 @@ extern PyMethodDef trie_methods[];
 extern PyMethodDef trie_update_methods[];
 extern PyMethodDef ordered_root_methods[];
 extern PyMethodDef rows_methods[];
+extern PyMethodDef leaves_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef bloom_methods[];
 
-/* bn128.c makes its constants, keccak.c looks at the processor; called once, when the module is loaded. */
+/* bn128.c and leaves.c make their constants, keccak.c looks at the processor; called once, when the module is loaded. */
 void keccak_prepare(void);
 void bn128_prepare(void);
+void leaves_prepare(void);
 
 #endif

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.native import has, kernel_or, kernels
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, BlockNumber, Hash32
@@ -25,6 +26,7 @@ from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
 from node.trie.rows import update_rows
 
+_IN_C: Final = has("account_leaves")
 _NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
 """Rows that are made for their root alone are born in no block, and so never mistaken for a block's."""
 
@@ -59,9 +61,9 @@ def commit(
     BrokenTrie when the rows do not have that root.
     """
     run = _Commit(read, held or read, number)
-    touched = changes.accounts.keys() | changes.storage.keys() | changes.wiped
     leaves: dict[bytes, bytes | None] = {}
-    for address in touched:
+    left = run.change_plain_accounts(changes, leaves)
+    for address in changes.storage.keys() | changes.wiped | left:
         run.change_account(address, changes, leaves)
     new_root = run.change_trie(schema.ACCOUNT_NODE_PREFIX, root, leaves)
     codes: dict[bytes, bytes | None] = {
@@ -92,6 +94,17 @@ class _Commit:
         self.rows: dict[bytes, bytes | None] = {}
         self.before: dict[bytes, bytes | None] = {}
         self.dead: list[tuple[Address, BlockNumber]] = []
+
+    def change_plain_accounts(self, changes: StateChanges, leaves: dict[bytes, bytes | None]) -> set[Address]:
+        """Accounts whose storage stays, nearly all of a block's; those left to `change_account`."""
+        accounts = changes.accounts
+        if kernels is None or not _IN_C or not isinstance(accounts, dict):
+            return set(accounts)
+        return set(
+            kernels.account_leaves(
+                accounts, changes.storage, changes.wiped, self._held, self.rows, self.before, leaves
+            )
+        )
 
     def change_account(
         self, address: Address, changes: StateChanges, leaves: dict[bytes, bytes | None]
@@ -132,18 +145,33 @@ class _Commit:
     ) -> Hash32:
         prefix = schema.slot_prefix(address, birth)
         leaves: dict[bytes, bytes | None] = {}
-        for slot, value in slots.items():
-            slot_bytes = slot.to_bytes(32, "big")
-            key = prefix + slot_bytes
-            old, new = self._held(key), encode_slot(value)
-            if old != new:
-                self._put(key, old, new)
-                leaves[keccak256(slot_bytes)] = None if new is None else rlp.encode_bytes(new)
+        _slot_leaves(dict(slots), prefix, self._held, self.rows, self.before, leaves)
         return self.change_trie(schema.storage_node_prefix(address, birth), root, leaves) if leaves else root
 
     def _put(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.before[key] = old
         self.rows[key] = new
+
+
+def slot_leaves_in_python(
+    slots: Mapping[int, int],
+    prefix: bytes,
+    held: RowReader,
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
+    leaves: dict[bytes, bytes | None],
+) -> None:
+    """Note slots that differ from their rows: new and old row by key, and the trie's leaf."""
+    for slot, value in slots.items():
+        slot_bytes = slot.to_bytes(32, "big")
+        key = prefix + slot_bytes
+        old, new = held(key), encode_slot(value)
+        if old != new:
+            before[key], rows[key] = old, new
+            leaves[keccak256(slot_bytes)] = None if new is None else rlp.encode_bytes(new)
+
+
+_slot_leaves = kernel_or(slot_leaves_in_python, "slot_leaves")
 
 
 def _account_after(address: Address, changes: StateChanges, old: AccountRow | None) -> Account | None:

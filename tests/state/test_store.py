@@ -273,16 +273,19 @@ def test_a_dropped_layer_takes_with_it_what_lies_on_it(chain):
     assert [chain.store.has(ref.hash) for ref in (GENESIS, one, two, side)] == [True, False, False, True]
 
 
-def test_the_base_follows_the_head_at_the_distance_set():
-    chain = Chain(MemoryKV(), random.Random(3), StorageSettings(state_layers_max=4))
+@pytest.mark.parametrize(
+    ("layers", "bases"), [(0, [*range(1, 13)]), (1, [*range(1, 12)]), (4, [2, 4, 6, 8]), (8, [3, 6])]
+)
+def test_the_base_follows_the_head_at_the_distance_set(layers, bases):
+    chain = Chain(MemoryKV(), random.Random(3), StorageSettings(state_layers_max=layers))
     ref, moved = GENESIS, []
-    for _ in range(8):
+    for _ in range(12):
         ref = chain.grow(ref, "main")
         target = chain.store.overdue(ref.hash)
         if target is not None:
             chain.flatten(target)
             moved.append(target.number)
-    assert moved == [1, 2, 3, 4]
+    assert moved == bases
 
 
 # --- views
