@@ -21,7 +21,7 @@ from devnet.keys import account_key
 from devnet.layout import HOST, Layout
 from node.permissioning.policy import Tier
 from node.primitives import rlp
-from node.primitives.ids import Address
+from node.primitives.ids import Address, hex_of
 from p2p.devp2p.messages import PING_CODE
 from p2p.errors import PeerError
 from tests.defence.attacker import attacker_key, enter, flood, is_ended, meet, status_of
@@ -35,9 +35,20 @@ pytestmark = pytest.mark.long
 MEMBERS = 12
 """Attackers who are members: their own organisation, or thieves of its keys."""
 PEERS_MAX = 6
+REPLY_S = 10.0
+"""What an answer may take, in place of half a minute: the attacks on clients' ports end sooner."""
 GROWTH_MIB_MAX = 256.0
 BLOCKS_MIN = 2
 SPAM = 3_000
+CHATTY = bytes.fromhex("5b600a60006000a15a6127101060005700")
+"""Init code: an event with one topic, again and again, while there is gas; then it stops."""
+CHATTY_TOPIC = "0x" + "0a".rjust(64, "0")
+CHATTY_BLOCKS = 4
+ALL_BLOCKS = {"fromBlock": "0x0", "toBlock": "latest"}
+
+
+Requests = list[tuple[str, str, tuple[Any, ...]]]
+"""What it is called, method and parameters."""
 
 
 @dataclass
@@ -83,7 +94,12 @@ class Victim:
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     home: Path = tmp_path_factory.mktemp("defence")
     layout = make_network(
-        home, validators=3, period_s=1, zero_base_fee=True, p2p={"peers_max": PEERS_MAX}, pool={}
+        home,
+        validators=3,
+        period_s=1,
+        zero_base_fee=True,
+        p2p={"peers_max": PEERS_MAX},
+        rpc={"reply_timeout_s": REPLY_S},
     )
     enter(layout, [attacker_key(number) for number in range(MEMBERS)], Tier.REGIONAL)
     found = Victim(layout, [start(node) for node in layout.nodes])
@@ -198,36 +214,77 @@ def test_spam_at_price_zero_does_not_delay_others(victim: Victim) -> None:
     assert outcome["blocks until the honest one"] <= 4
 
 
-def test_expensive_requests(victim: Victim) -> None:
-    until = time.monotonic() + 6.0
-    wide = {"fromBlock": "0x0", "toBlock": "latest"}
-    loop = {"data": LOOP, "gas": hex(10**12)}
-    requests: list[tuple[str, tuple[Any, ...]]] = [
-        ("eth_call", (loop, "latest")),
-        ("eth_estimateGas", (loop,)),
-        ("debug_traceCall", (loop, "latest", {})),
-        ("eth_getLogs", (wide,)),
-        ("eth_feeHistory", (hex(1024), "latest", [float(percent) for percent in range(1, 101)])),
-    ]
-    done: list[str] = []
+def ask_on(victim: Victim, clients: list[Requests], seconds: float) -> list[tuple[str, bool]]:
+    """Each client asks one of its requests after the other: their names, and whether there was a result."""
+    until = time.monotonic() + seconds
+    done: list[tuple[str, bool]] = []
 
-    def ask_on(method: str, params: tuple[Any, ...]) -> None:
+    def ask_all(wanted: Requests) -> None:
         client = RpcClient(victim.node.rpc_url, 60.0)
         while time.monotonic() < until:
-            with suppress(Unreachable):
-                client.batch([(method, params)])
-                done.append(method)
+            for name, method, params in wanted:
+                with suppress(Unreachable):
+                    [answer] = client.batch([(method, params)])
+                    done.append((name, not isinstance(answer, RpcError)))
         client.close()
 
+    threads = [threading.Thread(target=ask_all, args=(wanted,)) for wanted in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done
+
+
+def count(wanted: Requests, done: list[tuple[str, bool]]) -> dict[str, int]:
+    return {name: sum(each == name for each, _ in done) for name, _, _ in wanted}
+
+
+def test_expensive_requests(victim: Victim) -> None:
+    loop = {"data": LOOP, "gas": hex(10**12)}
+    wanted: Requests = [
+        ("calls", "eth_call", (loop, "latest")),
+        ("estimates", "eth_estimateGas", (loop,)),
+        ("traces", "debug_traceCall", (loop, "latest", {})),
+        ("logs", "eth_getLogs", (ALL_BLOCKS,)),
+        ("fees", "eth_feeHistory", (hex(1024), "latest", [float(percent) for percent in range(1, 101)])),
+    ]
+
     def attack() -> dict[str, int]:
-        threads = [threading.Thread(target=ask_on, args=each) for each in requests for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return {method: done.count(method) for method, _ in requests}
+        return count(wanted, ask_on(victim, [[each] for each in wanted for _ in range(2)], 6.0))
 
     endure(victim, "requests", attack)
+
+
+def test_wide_ranges_over_blocks_full_of_events(victim: Victim) -> None:
+    """Blocks of nothing but events; then clients ask for all, and for some that only the blooms promise."""
+    network, client = victim.layout.network, RpcClient(victim.node.rpc_url, 60.0)
+    key, limit = account_key(network.seed, 8), network.gas_limit * 9 // 10
+    chatty = [
+        signed(key, nonce, to=None, gas=limit, data=CHATTY, chain_id=network.chain_id)
+        for nonce in range(CHATTY_BLOCKS)
+    ]
+    wanted: Requests = [
+        ("all", "eth_getLogs", (ALL_BLOCKS,)),
+        # One topic is all that each event has, so that every one is looked at for nothing.
+        ("none", "eth_getLogs", (ALL_BLOCKS | {"topics": [None, CHATTY_TOPIC]},)),
+    ]
+
+    def attack() -> dict[str, int]:
+        for tx in chatty:
+            client.call("eth_sendRawTransaction", "0x" + tx.encoded.hex())
+        last = hex_of(chatty[-1].hash)
+        victim.wait(lambda: client.call("eth_getTransactionReceipt", last) is not None, "never included")
+        block = client.call("eth_getTransactionReceipt", last)["blockNumber"]
+        wanted.append(("one block", "eth_getLogs", ({"fromBlock": block, "toBlock": block},)))
+        done = ask_on(victim, [wanted] * 3, 3.0)
+        assert {name for name, answered in done if answered} <= {"none"}, "more than 20,000 are no answer"
+        events = CHATTY_BLOCKS * len(client.call("eth_getTransactionReceipt", last)["logs"])
+        return {"events": events} | count(wanted, done)
+
+    outcome = endure(victim, "events", attack)
+    client.close()
+    assert outcome["events"] > 100_000
 
 
 def test_members_of_another_tier_cannot_crowd_out_the_validators(victim: Victim) -> None:

@@ -1,8 +1,10 @@
 """Which events are found: criteria, ranges, limits, and a chain that reorganises while it is read."""
 
+import threading
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from node.rpc.blocks import Tag
 from node.rpc.jsonrpc import LimitExceeded, RpcError
 from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_log_filter
 from node.rpc.params import BadValue
-from tests.rpc.world import TOKEN, TRANSFER, MemoryChain, signed, transfer_log
+from tests.rpc.world import TOKEN, TRANSFER, MemoryChain, World, signed, transfer_log
 
 LIMITS = LogLimits(range_blocks_max=100, results_max=10, bytes_max=10**6)
 OTHER = Address(b"\x71" * 20)
@@ -179,3 +181,36 @@ def test_filters_as_clients_write_them() -> None:
 def test_filters_that_make_no_sense(value: Any, words: str) -> None:
     with pytest.raises(BadValue, match=words):
         read_log_filter(value)
+
+
+# --- where it is done
+
+
+@pytest.mark.parametrize(
+    ("fields", "on_loop"),
+    [
+        ({}, True),
+        ({"fromBlock": "0x0", "toBlock": "latest"}, False),
+        ({"fromBlock": "0x0"}, False),
+        ({"fromBlock": "0x1", "toBlock": "0x4"}, False),
+        ({"fromBlock": "0x3", "toBlock": "0x3"}, True),
+        ({"fromBlock": "earliest", "toBlock": "latest"}, False),
+    ],
+)
+async def test_only_one_small_block_is_looked_through_on_the_event_loop(
+    chain: MemoryChain, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], on_loop: bool
+) -> None:
+    """Block 0 is no name of the latest: from it on, all of the chain is read."""
+    readers = set()
+
+    def receipts(block_hash: Hash32) -> Any:
+        readers.add(threading.current_thread() is threading.main_thread())
+        return MemoryChain.receipts(chain, block_hash)
+
+    monkeypatch.setattr(chain, "receipts", receipts)
+    dispatcher = World(chain=chain).api().dispatcher
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [fields]})
+    answer = await dispatcher.answer(dispatcher.parse(body))
+    assert answer is not None
+    assert msgspec.json.decode(answer)["result"]
+    assert readers == {on_loop}

@@ -6,7 +6,7 @@ from typing import Any
 from node.config.settings import RpcSettings
 from node.execution.executor import Interrupted
 from node.rpc.backend import Backend
-from node.rpc.blocks import ByHash, Tag, holds_of, is_light
+from node.rpc.blocks import ByHash, NumberOrTag, Tag, holds_of, is_light
 from node.rpc.filters import Filters
 from node.rpc.jsonrpc import Json, MethodNotFound, RpcError
 from node.rpc.log_index import Position
@@ -68,14 +68,14 @@ class _Logs:
         """Whether it is one small block that is looked through."""
         if wanted.block_hash is not None:
             return is_light(self._chain, ByHash(wanted.block_hash))
-        start, stop = wanted.start or Tag.LATEST, wanted.stop or Tag.LATEST
+        start, stop = _ends(wanted)
         return start == stop and is_light(self._chain, start)
 
     def holds(self, wanted: LogFilter) -> Holds | None:
         """For as long as every block stays that was looked through."""
         if wanted.block_hash is not None:
             return Holds.PAST
-        ends = {holds_of(self._chain, end or Tag.LATEST) for end in (wanted.start, wanted.stop)}
+        ends = {holds_of(self._chain, end) for end in _ends(wanted)}
         return ends.pop() if len(ends) == 1 else None if None in ends else Holds.AT_HEAD
 
     def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
@@ -120,6 +120,12 @@ class _Logs:
     def _need_pool(self, name: str) -> None:
         if not self._has_pool:
             raise MethodNotFound(name)
+
+
+def _ends(wanted: LogFilter) -> tuple[NumberOrTag, NumberOrTag]:
+    """First and last block. Block 0 is a number as any other: it is not the latest."""
+    start, stop = (Tag.LATEST if end is None else end for end in (wanted.start, wanted.stop))
+    return start, stop
 
 
 def _unsubscribe(session: Session, subscription: str) -> Json:
