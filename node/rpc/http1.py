@@ -12,6 +12,8 @@ import httptools
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Request line and headers together; llhttp itself sets no bound."""
+LEARNT_BYTES_MAX: Final = 4096
+"""A head that is longer is parsed each time."""
 
 CHALLENGE: Final = b'www-authenticate: Bearer realm="json-rpc"\r\n'
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -39,6 +41,10 @@ _KEPT_HEADERS: Final = frozenset(
 )
 
 
+_UNUSUAL: Final = frozenset((b"transfer-encoding", b"upgrade", b"expect"))
+"""What makes a message more than its head and as many bytes as content-length says."""
+
+
 class HttpError(Exception):
     """The bytes are no request that is answered; the connection ends with this status and sentence."""
 
@@ -56,7 +62,8 @@ class Request:
     method: bytes = b""
     target: bytes = b""
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    """Those that matter here, by lower-case name; the last one of a name wins."""
+    """Those that matter here, by lower-case name; the last one of a name wins. The same object as before when
+    the whole head is the same as before."""
     body: bytes = b""
     keep_alive: bool = True
 
@@ -80,6 +87,9 @@ class RequestParser:
         self._request_bytes = 0
         self._in_head = True
         self._problem: HttpError | None = None
+        self._last = Request()
+        self._last_head = b""
+        self._last_size = 0
         self.busy = False
         """A request has begun and is not complete."""
         self.continue_due = False
@@ -94,6 +104,38 @@ class RequestParser:
 
     def feed(self, data: bytes | bytearray) -> list[Request]:
         """The requests that these bytes complete; HttpError when they cannot be the start of any."""
+        if not self.busy:
+            if len(data) == self._last_size and data.startswith(self._last_head):
+                return [self._again(data)]
+            done = self._parse(data)
+            self._learn(data, done)
+            return done
+        return self._parse(data)
+
+    def _again(self, data: bytes | bytearray) -> Request:
+        """A whole request with the same head as the last one, which says how long it is."""
+        last = self._last
+        return Request(last.method, last.target, last.headers, bytes(data[len(self._last_head) :]))
+
+    def _learn(self, data: bytes | bytearray, done: list[Request]) -> None:
+        """Most clients send the same head each time, and one request at a time: it is parsed once."""
+        self._last_size = 0
+        if len(done) != 1 or self.busy or not done[0].keep_alive:
+            return
+        request, head = done[0], bytes(data[: len(data) - len(done[0].body)])
+        # Nothing before the head and nothing after the body, whatever the parser puts up with.
+        is_all = head[:1].isalpha() and head.find(b"\r\n\r\n") == len(head) - 4
+        is_plain = head.count(b"\n") == head.count(b"\r\n") and b"content-length" in request.headers
+        if (
+            is_all
+            and is_plain
+            and len(head) <= LEARNT_BYTES_MAX
+            and request.headers.keys().isdisjoint(_UNUSUAL)
+        ):
+            self._last = Request(request.method, request.target, request.headers)
+            self._last_head, self._last_size = head, len(data)
+
+    def _parse(self, data: bytes | bytearray) -> list[Request]:
         while data:
             self._feeding = len(data)
             try:

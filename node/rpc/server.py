@@ -244,17 +244,14 @@ class RpcServer:
     async def _answer(self, request: Request, connection: "_HttpConnection") -> bytes:
         """The answer to one HTTP request. HttpError where the connection should end, too."""
         headers = request.headers
-        self._origins.check_host(headers.get(b"host", b""))
-        if request.target.startswith(PREFIX) and request.method in (b"GET", b"HEAD"):
-            return await self._answer_page(request, connection)
-        if request.method != b"POST":
-            return self._answer_other(request)
-        if request.target.partition(b"?")[0] != b"/":
-            raise HttpError(HTTPStatus.NOT_FOUND, "JSON-RPC is served at /")
-        content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if content_type not in JSON_TYPES:
-            text = f"content type {content_type.decode('ascii', 'replace')!r}; send application/json"
-            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
+        if headers is not connection.checked:
+            self._origins.check_host(headers.get(b"host", b""))
+            if request.target.startswith(PREFIX) and request.method in (b"GET", b"HEAD"):
+                return await self._answer_page(request, connection)
+            if request.method != b"POST":
+                return self._answer_other(request)
+            _check_call(request)
+            connection.checked = headers
         identity = await self._identify(request, connection)
         dispatcher = self._door.dispatcher
         wait_s = dispatcher.wait_s(identity)
@@ -333,13 +330,15 @@ class RpcServer:
 class _HttpConnection(Connection):
     """A connection as the server sees it."""
 
-    __slots__ = ("address", "answering", "held_bytes", "websocket")
+    __slots__ = ("address", "answering", "checked", "held_bytes", "websocket")
 
     def __init__(self, stream: trio.abc.Stream, budget: Budget, address: str = "") -> None:
         super().__init__(stream, budget)
         self.address = address
         """Of the client, without its port."""
         self.answering = False
+        self.checked: dict[bytes, bytes] | None = None
+        """Headers of a request that was found to be a call, as one with the very same head is."""
         self.held_bytes = 0
         """Of the budget, for a request that is being received."""
         self.websocket: WebSocket | None = None
@@ -350,6 +349,16 @@ class _HttpConnection(Connection):
         self.held_bytes = 0
         self.budget.take(size)
         self.held_bytes = size
+
+
+def _check_call(request: Request) -> None:
+    """HttpError for a POST that is no JSON-RPC."""
+    if request.target.partition(b"?")[0] != b"/":
+        raise HttpError(HTTPStatus.NOT_FOUND, "JSON-RPC is served at /")
+    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type not in JSON_TYPES:
+        text = f"content type {content_type.decode('ascii', 'replace')!r}; send application/json"
+        raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
 
 
 def _refusal(error: HttpError | OverBudget) -> bytes:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rpc.http1 import HEAD_BYTES_MAX, HttpError, Request, RequestParser, answer, json_answer
@@ -51,6 +51,55 @@ def test_a_request_whole_byte_by_byte_and_three_at_once(
     assert essence([request for byte in data for request in parser.feed(bytes((byte,)))]) == [expected]
     assert not parser.busy
     assert essence(RequestParser(10).feed(data * 3)) == [expected] * 3
+
+
+PLAIN = (POST, POST.replace(b"2\r\n\r\n{}", b"3\r\n\r\n[1]"), POST.replace(b"{}", b"[]"))
+ODD = (
+    CHUNKED,
+    GET,
+    OFFER,
+    b"\r\n" + POST,
+    POST + b"\r\n",
+    POST.replace(b"{}", b"\r\n") + b"\r\n",
+    POST.replace(b"{}", b"\r\n"),
+    POST[:-2] + b"\n\n",
+    POST.replace(b"POST", b"PUT"),
+    POST.replace(b"Host", b"Expect: 100-continue\r\nHost"),
+    POST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    POST + POST,
+    POST[:40],
+    POST[40:],
+    POST[:-1],
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from((*PLAIN, *PLAIN, *ODD)), min_size=2, max_size=12))
+def test_a_head_that_was_learnt_changes_nothing(pieces: list[bytes]) -> None:
+    def outcome(*, forgets: bool) -> list[object]:
+        parser, found = RequestParser(10), list[object]()
+        try:
+            for piece in pieces:
+                found += [
+                    (each.method, each.target, each.headers, each.body, each.keep_alive)
+                    for each in parser.feed(piece)
+                ]
+                if forgets:
+                    parser._last_size = 0
+        except HttpError as error:
+            found.append(error.status)
+        return found
+
+    assert outcome(forgets=False) == outcome(forgets=True)
+
+
+def test_the_same_head_is_parsed_once_and_another_one_again() -> None:
+    parser = RequestParser(10)
+    first, second, third = (parser.feed(each)[0] for each in (POST, POST.replace(b"{}", b"[]"), PLAIN[1]))
+    assert second.body == b"[]"
+    assert second.headers is first.headers
+    assert third.headers is not first.headers
+    assert third.body == b"[1]"
 
 
 def test_half_a_request_is_waited_for() -> None:

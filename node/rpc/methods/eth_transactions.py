@@ -28,13 +28,13 @@ def methods(backend: Backend) -> list[Method]:
         return place is None or is_light(backend.chain, ByHash(place.block_hash))
 
     def holds(tx_hash: Hash32) -> Holds | None:
-        """One that waits for a block may leave without one."""
+        """One that waits for a block may leave without one; a receipt is there or is not."""
         return None if backend.chain.transaction_place(tx_hash) is None else Holds.PAST
 
     table = [
         Method("eth_getTransactionByHash", eth.by_hash, by_hash, Where.READ, light, holds),
         Method("eth_getRawTransactionByHash", eth.raw, by_hash, Where.READ, light, holds),
-        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light, holds),
+        Method("eth_getTransactionReceipt", eth.receipt, by_hash, Where.READ, light, lambda _: Holds.PAST),
     ]
     if backend.pool is not None:
         raw = (Param(read_data),)
