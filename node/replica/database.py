@@ -43,8 +43,8 @@ class IndexRefused(IndexAway):
 
     def __init__(self, reason: str) -> None:
         self.cure = (
-            f"{reason}: put right the setting, the password file (PGPASSFILE or ~/.pgpass, mode 600) or the "
-            "server's roles"
+            f"{reason}: put right the setting, the password file (passfile= in it, PGPASSFILE or ~/.pgpass; "
+            "mode 600) or the server's roles"
         )
         RequestError.__init__(
             self, f"the index's server lets this node in no more: {self.cure}; it is tried again all the time"

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
@@ -31,6 +31,9 @@ from tests.rpc.client import WebSocketClient
 from tests.rpc.issuer import AUDIENCE, ISSUER, claims, new_private_key
 from tests.signing.authority import Authority
 
+if TYPE_CHECKING:
+    from tests.replica.postgres_server import PostgresServer
+
 pytestmark = pytest.mark.long
 
 WORKERS = 2
@@ -42,12 +45,14 @@ SLOW_QUOTA = 2.0
 
 @dataclass
 class Region:
-    """A validator and two replicas with workers, one of them behind TLS."""
+    """A validator and two replicas with workers; one is behind TLS and, where there is PostgreSQL, has its
+    index there."""
 
     layout: Layout
     authority: Authority
     keys: dict[str, str]
     token_key: Any
+    postgres: "PostgresServer | None"
     lives: list[Life] = field(default_factory=list)
 
     def node(self, place: int) -> NodeFiles:
@@ -87,7 +92,22 @@ def until(holds: Any, what: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+def postgres() -> "Iterator[PostgresServer | None]":
+    """None where it is not installed."""
+    try:
+        from tests.replica.postgres_server import PostgresServer, find_binaries
+    except ImportError:  # no psycopg
+        yield None
+        return
+    binaries = find_binaries()
+    server = None if binaries is None else PostgresServer(binaries)
+    yield server
+    if server is not None:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory, postgres: "PostgresServer | None") -> Iterator[Region]:
     home = tmp_path_factory.mktemp("workers")
     first = free_ports(12)
     network = Network(
@@ -115,7 +135,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     more: dict[int, dict[str, dict[str, Any]]] = {
         EDGE: {"replica": {"workers": WORKERS}},
         SAFE: {
-            "replica": {"workers": WORKERS},
+            "replica": {"workers": WORKERS, "database": postgres.url() if postgres else "sqlite"},
             "rpc": {"tls_certificate": str(member.certificate), "tls_key": str(member.key)},
             "auth": {
                 "api_keys": str(keys_file),
@@ -131,7 +151,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         for section, values in sections.items():
             settings[section] = settings.get(section, {}) | values
         layout.nodes[place].config.write_text(encode_toml(settings))
-    region = Region(layout, authority, keys, token_key)
+    region = Region(layout, authority, keys, token_key, postgres)
     try:
         region.lives = [start(node) for node in layout.nodes]
         region.lives[CORE].wait_answering(PATIENCE_S)
@@ -357,6 +377,14 @@ class Secure:
     def connect(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(HOST, self._port, timeout=30, context=self._tls)
 
+    def get(self, credentials: str, target: str) -> tuple[int, Any]:
+        connection = self.connect()
+        connection.request("GET", target, headers={"authorization": f"Bearer {credentials}"})
+        answer = connection.getresponse()
+        status, read = answer.status, json.loads(answer.read())
+        connection.close()
+        return status, read
+
     def ask(self, credentials: str | None, method: str, *params: Any, over: Any = None) -> tuple[int, Any]:
         connection = over or self.connect()
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
@@ -407,6 +435,44 @@ def test_a_quota_that_is_spent_at_one_worker_is_spent_at_all(region: Region) -> 
     # Within one exchange, and long before the quota has filled up again.
     assert until(everywhere, "refused by every worker")
     assert safe.ask(region.keys["fast"], "eth_blockNumber")[0] == 200
+
+
+def test_workers_read_an_index_in_postgresql_and_outlive_it(region: Region) -> None:
+    if region.postgres is None:
+        pytest.skip("no PostgreSQL (apt install postgresql, pip install -e '.[postgres]')")
+    safe, key = Secure(region), region.keys["fast"]
+    sender = region.wallet(3)
+    (last,) = fund_and_grow(region, 1, wallet=3)
+    sent = until(lambda: safe.ask(key, "eth_getTransactionReceipt", last)[1]["result"], "the last transfer")
+    block = int(sent["blockNumber"], 16)
+
+    def transactions() -> Any:
+        return safe.get(key, f"/v1/accounts/{sender.address}/transactions")
+
+    def shown() -> bool:
+        status, answer = transactions()
+        return status == 200 and last in [each["hash"] for each in answer["data"]]
+
+    # Each question is a connection of its own, which either worker may take.
+    for _ in range(6):
+        until(shown, "the index has the block")
+        assert transactions()[1]["block"]["number"] >= block
+    events = {"fromBlock": "0x0", "toBlock": "latest"}
+    assert all(safe.ask(key, "eth_getLogs", events)[1]["result"] == [] for _ in range(6))
+    region.postgres.halt()
+    try:
+        for _ in range(6):
+            until(lambda: transactions()[0] == 503, "the index is away")
+            answer = safe.ask(key, "eth_getLogs", {"fromBlock": hex(block), "toBlock": hex(block)})[1]
+            assert answer["result"] == [], "blocks are looked through instead"
+            assert safe.ask(key, "eth_getTransactionReceipt", last)[1]["result"] == sent
+        until(lambda: region.metrics(SAFE)["phoenix_index_away"] == 1, "the node says so")
+    finally:
+        region.postgres.start()
+    (newest,) = fund_and_grow(region, 1, wallet=3)
+    until(lambda: newest in str(transactions()[1]), "the index goes on")
+    assert len(region.workers(SAFE)) == WORKERS
+    assert region.metrics(SAFE)["phoenix_worker_restarts"] == 0
 
 
 def test_the_node_counts_what_its_workers_answer(region: Region) -> None:

@@ -4,11 +4,14 @@
     python tests/bench/replica.py --seconds 1      a quick look
 
 Both hold the same transactions: a contract, an event of it in every block, plain transfers. Each is a process
-of its own on the loopback; the load is that of `tests/bench/rpc.py`: keep-alive connections, one request at a
-time on each. Anvil (npm @foundry-rs/anvil) is native code on as many threads as it likes; it is left out
-where npm cannot bring it. A replica is measured without workers, with one and with two: CPU time is that of
-all its processes. First comes what indexing costs: blocks a second into SQLite, with and without
-running each block a second time for its internal transfers, and the size of the index.
+of its own on the loopback, asked over keep-alive connections, one request at a time on each, by `wrk` (apt
+install wrk), which is told apart in the last column: what it takes of the machine's cores the servers do not
+get. Without wrk the load is that of `tests/bench/rpc.py`, whose Python takes a whole core. Anvil (npm
+@foundry-rs/anvil) is native code on as many threads as it likes; it is left out where npm cannot bring it. A
+replica is measured without workers, with one and with two, and without workers and with nothing remembered
+("anew"), as when no two questions are alike: CPU time is that of all its processes. First comes what indexing
+costs: blocks a second into SQLite, with and without running each block a second time for its internal
+transfers, and the size of the index.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import dataclasses
 import json
 import os
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,8 +58,16 @@ from tests.interop.npm import npm_install
 from tests.rpc.desk import call, creation_code, take_call
 from tests.rpc.node import NoNetwork, NoSync, make_node
 
-Figures = dict[str, tuple[float, float]]
-WORKERS = (0, 1, 2)
+Figures = dict[str, tuple[float, float, float]]
+"""By method: answers per CPU second of the server, per second, and the asker's share of a core."""
+REMEMBERED = RpcSettings().answers_bytes_max
+VARIANTS = {
+    "0 anew": (0, 0),
+    "0": (0, REMEMBERED),
+    "1": (1, REMEMBERED),
+    "2": (2, REMEMBERED),
+}
+"""Workers, and bytes of answers that are remembered."""
 ANVIL = "@foundry-rs/anvil@1.7.1"
 BLOCKS = 300
 TRANSFERS_PER_BLOCK = 5
@@ -82,13 +94,13 @@ def history() -> Iterator[list[Transaction]]:
 # --- the replica's process
 
 
-async def serve(folder: Path, workers: int) -> None:
+async def serve(folder: Path, workers: int, remembered: int) -> None:
     """A chain, its index, and its server; what to ask for and what indexing cost go to standard output."""
     settings = Settings(
         data_dir=folder,
         genesis=folder / "genesis.json",
         role="replica",
-        rpc=RpcSettings(port=0),
+        rpc=RpcSettings(port=0, answers_bytes_max=remembered),
         replica=ReplicaSettings(workers=workers, query_timeout_s=60),
         storage=StorageSettings(state_layers_max=0 if workers else 16),
     )
@@ -199,8 +211,56 @@ def questions(transaction: str) -> dict[str, tuple[str, list[Any]]]:
     }
 
 
-def measure(pids: Sequence[int], port: int, requests: Sequence[bytes], seconds: float) -> tuple[float, float]:
-    """Answers per CPU second of the server, and per second; each connection asks in turn."""
+def measure(
+    pids: Sequence[int], port: int, requests: Sequence[bytes], seconds: float
+) -> tuple[float, float, float]:
+    """One entry of Figures. Every question is asked once before, so that an error would be seen."""
+    for each in requests:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(each)
+            left = [0]
+            while not _step(client, left, each):
+                pass
+    ask = _ask_with_wrk if shutil.which("wrk") else _ask
+    began, began_cpu, began_own = time.perf_counter(), sum(map(cpu_seconds, pids)), own_cpu_seconds()
+    done = ask(port, requests, seconds)
+    cpu, wall = sum(map(cpu_seconds, pids)) - began_cpu, time.perf_counter() - began
+    return done / max(cpu, 0.01), done / wall, (own_cpu_seconds() - began_own) / wall
+
+
+def own_cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _ask_with_wrk(port: int, requests: Sequence[bytes], seconds: float) -> int:
+    """How many were answered; each connection asks whatever comes next."""
+    bodies = [each.partition(b"\r\n\r\n")[2].decode() for each in requests]
+    script = (
+        f"local bodies = {{{', '.join(f'[[{each}]]' for each in bodies)}}}\n"
+        'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = bodies[1]\n'
+    )
+    if len(bodies) > 1:
+        script += (
+            "local formatted, n = {}, 0\n"
+            "init = function() for i, b in ipairs(bodies) do "
+            "formatted[i] = wrk.format(nil, nil, nil, b) end end\n"
+            "request = function() n = n % #formatted + 1 return formatted[n] end\n"
+        )
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", file.name]
+        told = subprocess.run(
+            [*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True
+        ).stdout
+    assert "Non-2xx" not in told, told
+    return int(next(line for line in told.splitlines() if " requests in " in line).split()[0])
+
+
+def _ask(port: int, requests: Sequence[bytes], seconds: float) -> int:
+    """The same without wrk; each connection asks the same thing all the time."""
     selector = selectors.DefaultSelector()
     for place in range(CONNECTIONS):
         client = socket.create_connection(("127.0.0.1", port))
@@ -208,14 +268,13 @@ def measure(pids: Sequence[int], port: int, requests: Sequence[bytes], seconds: 
         data = requests[place % len(requests)]
         client.sendall(data)
         selector.register(client, selectors.EVENT_READ, ([0], data))
-    began, began_cpu, done = time.perf_counter(), sum(map(cpu_seconds, pids)), 0
+    began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         for key, _ in selector.select(1):
             done += _step(key.fileobj, *key.data)
-    cpu, wall = sum(map(cpu_seconds, pids)) - began_cpu, time.perf_counter() - began
     for key in list(selector.get_map().values()):
         key.fileobj.close()  # type: ignore[union-attr]
-    return done / max(cpu, 0.01), done / wall
+    return done
 
 
 def figures(pids: Sequence[int], port: int, transaction: str, seconds: float) -> Figures:
@@ -225,10 +284,20 @@ def figures(pids: Sequence[int], port: int, transaction: str, seconds: float) ->
     return found | {"mixed": measure(pids, port, list(asked.values()), seconds)}
 
 
-def replica(workers: int, seconds: float) -> tuple[dict[str, Any], Figures]:
+def replica(variant: str, seconds: float) -> tuple[dict[str, Any], Figures]:
     """What one says of itself, and how it answers."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--serve", folder, "--workers", str(workers)]
+        workers, remembered = map(str, VARIANTS[variant])
+        command = [
+            sys.executable,
+            __file__,
+            "--serve",
+            folder,
+            "--workers",
+            workers,
+            "--remembered",
+            remembered,
+        ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
             assert server.stdin is not None
             assert server.stdout is not None
@@ -250,12 +319,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each method")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--remembered", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
-        trio.run(serve, options.serve, options.workers)
+        trio.run(serve, options.serve, options.workers, options.remembered)
         return
-    ours = {workers: replica(workers, options.seconds) for workers in WORKERS}
-    transaction = ours[0][0]["transaction"]
+    ours = {variant: replica(variant, options.seconds) for variant in VARIANTS}
+    transaction = ours["0"][0]["transaction"]
     try:
         with running_anvil() as (pid, port):
             theirs = figures([pid], port, transaction, options.seconds)
@@ -267,25 +337,27 @@ def main() -> None:
 
 
 def report(
-    ours: dict[int, tuple[dict[str, Any], Figures]], theirs: Figures, anvil_mib: int, seconds: float
+    ours: dict[str, tuple[dict[str, Any], Figures]], theirs: Figures, anvil_mib: int, seconds: float
 ) -> None:
     """The tables."""
-    about, transactions = ours[0][0], 1 + TRANSFERS_PER_BLOCK
+    about, transactions = ours["0"][0], 1 + TRANSFERS_PER_BLOCK
     print(
         f"indexing blocks of {transactions} transactions, one a call: {about['plain']:,.0f} blocks per "
         f"CPU second; {about['traced']:,.0f} when each runs a second time for its internal transfers"
     )
     print(f"index {about['index_bytes'] / 2**20:.1f} MiB for {BLOCKS + 1} blocks (empty tables included)")
-    print(f"{CONNECTIONS} connections, {seconds:g} s each, asked by one more process of this machine")
-    print(f"{'':26} {'replica':>30} {'anvil':>24} {'ratio':>7}")
-    rates = f"{'per CPU s':>11} {'per s':>10} {'per CPU s':>13} {'per s':>10} {'CPU':>7}"
+    asker = "wrk" if shutil.which("wrk") else "this process"
+    print(f"{CONNECTIONS} connections, {seconds:g} s each, asked by {asker}")
+    print(f"{'':26} {'replica':>29} {'anvil':>24} {'ratio':>7} {'asker':>7}")
+    rates = f"{'per CPU s':>11} {'per s':>9} {'per CPU s':>13} {'per s':>10} {'CPU':>7} {'cores':>7}"
     print(f"{'method':26} {'workers':>7} {rates}")
-    for name in ours[0][1]:
+    for name in ours["0"][1]:
         for workers, (_, found) in ours.items():
-            (per_cpu, per_s), (their_cpu, their_s) = found[name], theirs.get(name, (float("nan"),) * 2)
+            per_cpu, per_s, share = found[name]
+            their_cpu, their_s, _ = theirs.get(name, (float("nan"),) * 3)
             print(
-                f"{name:26} {workers:7} {per_cpu:11,.0f} {per_s:10,.0f} {their_cpu:13,.0f} {their_s:10,.0f} "
-                f"{per_cpu / their_cpu:7.2f}"
+                f"{name:26} {workers:>7} {per_cpu:11,.0f} {per_s:9,.0f} {their_cpu:13,.0f} {their_s:10,.0f} "
+                f"{per_cpu / their_cpu:7.2f} {share:7.2f}"
             )
     for workers, (told, _) in ours.items():
         *each, node = told["resident_mib"]
