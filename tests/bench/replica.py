@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each method")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--remembered", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--remembered", type=int, default=REMEMBERED, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
         trio.run(serve, options.serve, options.workers, options.remembered)
