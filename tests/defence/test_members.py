@@ -13,6 +13,7 @@ from devnet.client import RpcClient
 from devnet.generate import MEMBERS_FILE, encode_toml, settings_of
 from devnet.layout import Layout, NodeFiles
 from node.audit.records import Kind, Record
+from node.cli.entry import main
 from node.config.data_dir import audit_path
 from node.permissioning.allowlist import encode_allowlist, read_allowlist, without_members
 from node.permissioning.policy import Tier
@@ -152,7 +153,9 @@ def changes(node: NodeFiles) -> list[Record]:
     return [each for each in recorded(node) if (each.kind, each.actor) == ("role.changed", "file")]
 
 
-def test_who_is_taken_off_the_list_is_disconnected_within_a_block(layout: Layout) -> None:
+def test_who_is_taken_off_the_list_is_disconnected_within_a_block(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
     alpha, beta, gamma = layout.nodes
     gone = parse_enode(gamma.enode).public_key
     path = layout.home / MEMBERS_FILE
@@ -162,8 +165,15 @@ def test_who_is_taken_off_the_list_is_disconnected_within_a_block(layout: Layout
     aside.replace(path)
     took = wait(lambda: gone not in peers(alpha) | peers(beta), "it is still connected")
     blocks = int(ask(alpha, "eth_blockNumber"), 16) - before
-    print(f"\ndisconnected after {took:.1f} s, {blocks} blocks")
+    with capsys.disabled():
+        print(f"\ndisconnected after {took:.1f} s, {blocks} blocks")
     assert admin(alpha, "perm_explain", gamma.enode)["dial"]["rule"] == "file"
+    explain = ["perm", "explain", "--rpc", alpha.admin_url]
+    capsys.readouterr()
+    assert (main([*explain, gamma.enode]), main([*explain, beta.enode])) == (1, 0)
+    words = capsys.readouterr().out
+    assert "is not in the members' file  (rule file)" in words
+    assert "a validator as we are: they always meet  (rule validators)" in words
     wait(lambda: all(map(changes, (alpha, beta))), "it is not on record everywhere")
     for node in (alpha, beta):
         [change] = changes(node)
