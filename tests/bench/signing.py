@@ -41,8 +41,8 @@ from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
 from tests.interop.ports import free_port
 from tests.signing.authority import Authority
+from tests.signing.headers import request
 from tests.signing.test_serve_command import started
-from tests.signing.test_service import request
 from tests.signing.tokens import PIN, make_tokens
 
 KEY = PrivateKey(b"\x11" * 32)

@@ -29,8 +29,8 @@ from tests.interop.ours import our_node, wait_until
 from tests.interop.ports import free_port
 from tests.interop.test_geth_chain import ALL_AT_ONCE, genesis_of
 from tests.signing.authority import Authority
+from tests.signing.headers import request
 from tests.signing.test_serve_command import started
-from tests.signing.test_service import request
 
 pytestmark = pytest.mark.interop
 

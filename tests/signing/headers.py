@@ -1,8 +1,12 @@
-"""Headers to be signed."""
+"""Headers to be signed, and requests for it."""
 
+from dataclasses import replace
+
+from consensus.clique.extra_data import seal_hash
 from node.primitives.block import EMPTY_OMMERS_HASH, Header
 from node.primitives.ids import ZERO_ADDRESS, ZERO_HASH
 from node.primitives.receipt import EMPTY_BLOOM
+from node.signing.signer import SigningRequest
 
 
 def header_at(number: int) -> Header:
@@ -24,4 +28,17 @@ def header_at(number: int) -> Header:
         mix_hash=ZERO_HASH,
         nonce=bytes(8),
         base_fee_per_gas=0,
+    )
+
+
+def request(number: int, *, extra: bytes = bytes(97), weight: int | None = None) -> SigningRequest:
+    """For a header with this number, and this extra data."""
+    header = replace(header_at(number), extra_data=extra)
+    return SigningRequest(
+        kind="clique-header",
+        chain_id=1337,
+        height=number,
+        digest=seal_hash(header),
+        header=header,
+        weight=weight,
     )

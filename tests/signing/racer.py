@@ -21,8 +21,7 @@ from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere, SigningError
 from node.storage.leveldb import LevelDB
 from tests.signing.authority import Authority
-from tests.signing.headers import header_at
-from tests.signing.test_service import request
+from tests.signing.headers import header_at, request
 
 KEY = PrivateKey(b"\x11" * 32)
 

@@ -23,9 +23,10 @@ from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere
 from node.storage.memory import MemoryKV
 from tests.interop.ports import free_port
+from tests.signing.headers import request
 from tests.signing.racer import KEY, serving, settings_for
 from tests.signing.test_serve_command import started
-from tests.signing.test_service import World, request, running
+from tests.signing.test_service import World, running
 
 WHOSE = Address(b"\x01" * 20)
 

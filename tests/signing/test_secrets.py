@@ -23,7 +23,7 @@ from node.config.settings import SigningSettings, StorageSettings
 from node.signing.guard import GuardedSigner
 from node.signing.remote import open_remote
 from node.storage.leveldb import LevelDB
-from tests.signing.test_service import request
+from tests.signing.headers import request
 folder, port, address = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 settings = SigningSettings(
     backend="remote", remote_url=f"https://127.0.0.1:{port}", remote_address=address,

@@ -20,8 +20,8 @@ from node.signing.remote_http import TlsFiles
 from node.signing.signer import SigningRequest
 from tests.interop.ports import free_port
 from tests.signing.authority import Authority
+from tests.signing.headers import request
 from tests.signing.racer import serving, settings_for
-from tests.signing.test_service import request
 
 KEY = PrivateKey(b"\x11" * 32)
 

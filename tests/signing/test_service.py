@@ -36,24 +36,12 @@ from node.signing.serving import Serving
 from node.signing.signer import DigestSigner, SigningError, SigningRequest
 from node.storage.memory import MemoryKV
 from tests.signing.authority import Authority, Member
-from tests.signing.headers import header_at
+from tests.signing.headers import header_at, request
 
 KEY = PrivateKey(b"\x11" * 32)
 ADDRESS = hex_of(KEY.address)
 PUBLIC = hex_of(KEY.public_key)
 FAST = 1 << 4
-
-
-def request(number: int, *, extra: bytes = bytes(97), weight: int | None = None) -> SigningRequest:
-    header = replace(header_at(number), extra_data=extra)
-    return SigningRequest(
-        kind="clique-header",
-        chain_id=1337,
-        height=number,
-        digest=seal_hash(header),
-        header=header,
-        weight=weight,
-    )
 
 
 @dataclass

@@ -9,8 +9,8 @@ from consensus.clique.extra_data import seal_hash
 from node.observability.listener import serve_observability
 from node.signing.service_observe import SignerNumbers
 from node.signing.signer import SigningError
-from tests.signing.headers import header_at
-from tests.signing.test_service import ADDRESS, World, ask, request, running
+from tests.signing.headers import header_at, request
+from tests.signing.test_service import ADDRESS, World, ask, running
 
 
 def numbers(shown: SignerNumbers) -> dict[str, float]:

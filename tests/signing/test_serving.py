@@ -17,7 +17,8 @@ from node.signing.service_settings import load_service_settings
 from node.signing.serving import Serving
 from node.signing.signer import SigningError
 from node.signing.token_keys import create_key
-from tests.signing.test_service import FAST, KEY, World, ask, request, running
+from tests.signing.headers import request
+from tests.signing.test_service import FAST, KEY, World, ask, running
 from tests.signing.tokens import MODULE, PIN, Tokens
 
 SECOND = PrivateKey(b"\x22" * 32)
