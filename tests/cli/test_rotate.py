@@ -1,6 +1,6 @@
 """`phoenix keys rotate` of a key in a real token, around a played network: killed anywhere, forth, back.
 
-The network that is really there: tests/devnet/test_rotation_live.py and test_token_rotation_live.py.
+The network that is really there: tests/devnet/test_rotation_live.py.
 """
 
 from dataclasses import dataclass, field

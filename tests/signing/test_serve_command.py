@@ -78,8 +78,6 @@ def test_it_signs_until_it_is_stopped_and_no_second_one_shares_its_guard(tmp_pat
     assert process.returncode == 0
     text = "".join(said)
     assert "signed" in text
-    verify = [sys.executable, "-m", "node", "audit", "verify", "--folder", str(tmp_path / "data/signatures")]
-    subprocess.run(verify, check=True, capture_output=True, timeout=60)
     kinds = [record.kind for record in records_from(tmp_path / "data/signatures", 2, 9)]
     assert kinds == ["node.started", "key.used", "node.stopped"]
     assert KEY.secret_bytes().hex() not in text
