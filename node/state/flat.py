@@ -87,6 +87,11 @@ def encode_slot(value: int) -> bytes | None:
     return value.to_bytes((value.bit_length() + 7) >> 3, "big") if value else None
 
 
+def decode_slot(encoded: bytes | None) -> int:
+    """Inverse of encode_slot."""
+    return 0 if encoded is None else int.from_bytes(encoded, "big")
+
+
 class HeldRows(dict[bytes, bytes | None]):
     """Rows by key, read when they are first asked for: a RowReader is its `__getitem__`."""
 
@@ -132,12 +137,9 @@ class FlatView:
     def storage(self, address: Address, slot: int) -> int:
         """See StateView."""
         if address not in self._slots:
-            self.account(address)
+            self._find_slots(address)
         prefix = self._slots[address]
-        if prefix is None:
-            return 0
-        value = self._read(prefix + slot.to_bytes(32, "big"))
-        return 0 if value is None else int.from_bytes(value, "big")
+        return 0 if prefix is None else decode_slot(self._read(prefix + slot.to_bytes(32, "big")))
 
     def code(self, code_hash: Hash32) -> bytes:
         """See StateView. StorageError when no code with this hash was ever stored."""
@@ -147,3 +149,26 @@ class FlatView:
         if code is None:
             raise StorageError(f"the code 0x{code_hash.hex()} is missing")
         return code
+
+    def _find_slots(self, address: Address) -> None:
+        self.account(address)
+
+
+class PastView(FlatView):
+    """FlatView of an earlier block than the one whose rows are at hand.
+
+    Most storage that there is was there then: the row at hand says so, and is cheaper to read than the old.
+    """
+
+    def __init__(self, read: RowReader, root: Hash32, at_hand: RowReader, number: BlockNumber) -> None:
+        super().__init__(read, root)
+        self._at_hand = at_hand
+        self._number = number
+
+    def _find_slots(self, address: Address) -> None:
+        row = read_account(self._at_hand, address)
+        if row is not None and row.has_storage and row.birth <= self._number:
+            # Not empty since that block, so its life goes on from there to here.
+            self._slots[address] = schema.slot_prefix(address, row.birth)
+        else:
+            super()._find_slots(address)

@@ -13,7 +13,7 @@ from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.state import AccountProof, StateChanges, StateView
 from node.state import history
 from node.state.commit import PreparedState, commit
-from node.state.flat import FlatView, HeldRows, RowReader
+from node.state.flat import FlatView, HeldRows, PastView, RowReader
 from node.state.proofs import account_proof
 from node.storage import schema
 from node.storage.blocks import decode_ref, encode_ref, read_number
@@ -117,12 +117,17 @@ class StateStore:
 
     def view(self, block_hash: Hash32) -> StateView:
         """The state after a block, fixed for as long as the view lives; StateUnavailable when not kept."""
-        read, _, root = self._reader(block_hash)
+        now = self._now()
+        read, number, root = self._reader(block_hash, now)
+        if number < now.base.number:
+            return PastView(read, root, now.rows.get, number)
         return FlatView(read, root)
 
     def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
         """What proves an account and its slots under the block's state root (eth_getProof)."""
-        return account_proof(self._reader(block_hash)[0], address, slots)
+        now = self._now()
+        read, number, _ = self._reader(block_hash, now)
+        return account_proof(read, address, slots, now.rows.get if number < now.base.number else None)
 
     def look_again(self) -> None:
         """For who only reads: take up the base that somebody else has written. There are no layers."""
@@ -251,9 +256,11 @@ class StateStore:
             raise StorageError(f"the state's base is {base}, but the state kept at its number is another's")
         return _Moment(base, block[1], int.from_bytes(oldest_row, "big"), rows, {}, {})
 
-    def _reader(self, block_hash: Hash32) -> tuple[RowReader, BlockNumber, Hash32]:
+    def _reader(
+        self, block_hash: Hash32, now: _Moment | None = None
+    ) -> tuple[RowReader, BlockNumber, Hash32]:
         """Rows after a block, its number and its state root."""
-        now = self._now()
+        now = now or self._now()
         if block_hash == now.base.hash:
             return now.rows.get, now.base.number, now.root
         if block_hash in now.layers:

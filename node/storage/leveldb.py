@@ -33,6 +33,9 @@ BLOOM_BITS: Final = 10
 """Bits per key of the filter that spares a disk read for absent keys: one in a hundred passes wrongly."""
 TABLE_BYTES: Final = 8 * MIB
 """Size of LevelDB's files: an archive of 100 GB is 12,800 of them."""
+TABLE_BLOCK_BYTES: Final = 1_024
+"""What is read and checked for one row. Tables that are not compressed are mapped, and none of their blocks
+is kept as checked: of LevelDB's usual 4 KiB the checksum costs as much as all else that a read does."""
 OPEN_FILES_MAX: Final = 512
 """File descriptors LevelDB may hold; the usual process limit is 1024, and peers need some."""
 CHUNK_ROWS_MAX: Final = 256
@@ -269,6 +272,7 @@ def _opened(path: Path, settings: StorageSettings) -> tuple[Any, Witness]:
         bloom_filter_bits=BLOOM_BITS,
         lru_cache_size=settings.block_cache_bytes,
         write_buffer_size=settings.write_buffer_bytes,
+        block_size=TABLE_BLOCK_BYTES,
         max_file_size=TABLE_BYTES,
         max_open_files=OPEN_FILES_MAX,
     )

@@ -18,9 +18,9 @@ class InvalidProof(ChainError):
     """The nodes do not show what the key has under this root."""
 
 
-def prove(read: NodeReader, key: bytes) -> tuple[bytes, ...]:
-    """The nodes that show the key's value, or that it has none. BrokenTrie when the rows do not fit."""
-    nodes, _ = find(read, key)
+def prove(read: NodeReader, key: bytes, at_hand: NodeReader | None = None) -> tuple[bytes, ...]:
+    """The nodes that show the key's value, or that it has none; see `find`. BrokenTrie if rows do not fit."""
+    nodes, _ = find(read, key, at_hand)
     return tuple(node for depth, node in enumerate(nodes) if depth == 0 or len(node) >= 32)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from node.primitives import rlp
+from node.primitives.crypto import keccak256
 from node.primitives.errors import StorageError
 from node.primitives.ids import Hash32
 from node.trie.nodes import (
@@ -71,8 +72,11 @@ def get(read: NodeReader, key: bytes) -> bytes | None:
     return find(read, key)[1]
 
 
-def find(read: NodeReader, key: bytes) -> tuple[list[bytes], bytes | None]:
-    """The encoded nodes from the root towards a key (those inside their parents too), and its value."""
+def find(read: NodeReader, key: bytes, at_hand: NodeReader | None = None) -> tuple[list[bytes], bytes | None]:
+    """The encoded nodes from the root towards a key (those inside their parents too), and its value.
+
+    `at_hand` reads another state's nodes more cheaply: one that is what its parent names is taken from there.
+    """
     nibbles = key.hex()
     nodes: list[bytes] = []
     encoded = read("")
@@ -83,7 +87,10 @@ def find(read: NodeReader, key: bytes) -> tuple[list[bytes], bytes | None]:
         if child == EMPTY:
             return nodes, value
         taken += advance
-        encoded = _resolved(read, nibbles[:taken], child)
+        path = nibbles[:taken]
+        near = at_hand(path) if at_hand is not None and child[0] < 0xC0 else None
+        is_same = near is not None and keccak256(near) == child[1:]
+        encoded = near if is_same else _resolved(read, path, child)
     return nodes, None
 
 

@@ -187,7 +187,7 @@ def test_damage_is_named_every_time(database, damage):
 def test_a_damaged_row_is_named_by_its_key(database):
     flip(min(database.glob("*.ldb")), 5000)
     kv = LevelDB.open(database, SETTINGS)
-    key = b"000001 05"
+    key = b"000001 02"
     with pytest.raises(StorageError, match=f"row {key.hex()}: Corruption: block checksum mismatch"):
         kv.get(key)
     with pytest.raises(StorageError, match="rows from 30 to 3a: Corruption: block checksum mismatch"):
