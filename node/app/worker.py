@@ -182,7 +182,7 @@ class Worker:
             state=chain,
             network=self.network,
             client_version=client_version(),
-            execution=ExecutorBackend(reader, make_executor(settings)),
+            execution=ExecutorBackend(reader, make_executor(settings), state_at=chain.state_at),
             pool=self.pool,
         )
         index, pages = open_index_to_read(settings, backend, closing)

@@ -95,7 +95,7 @@ def node_backend(
         state=chain,
         network=peers,
         client_version=client_version(),
-        execution=ExecutorBackend(reader, node.executor),
+        execution=ExecutorBackend(reader, node.executor, state_at=chain.state_at),
         pool=NodePool(node.pool, node.chain.importer.senders, node.settings.pool.minimum_priority_fee_wei),
         admin=peers,
         clique=CliqueEngineBackend(reader, driver, evidence, lease),

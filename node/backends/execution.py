@@ -49,20 +49,27 @@ class ExecutorBackend:
     """ExecutionBackend over an Executor. Worker threads."""
 
     def __init__(
-        self, reader: ExecutionChain, executor: Executor, unix_time: Callable[[], float] = time.time
+        self,
+        reader: ExecutionChain,
+        executor: Executor,
+        unix_time: Callable[[], float] = time.time,
+        *,
+        state_at: Callable[[Header], StateView] | None = None,
     ) -> None:
+        """`state_at`: who keeps the head's state open, where somebody does."""
         self._reader = reader
+        self._state_at = state_at or (lambda header: reader.state_at(header.hash))
         self._executor = executor
         self._unix_time = unix_time
 
     def call(self, place: CallPlace, call: Call, interrupted: Interrupted) -> CallResult:
         """See the port."""
-        view = self._reader.state_at(place.header.hash)
+        view = self._state_at(place.header)
         return self._executor.call(self._context(place), view, call, place.accounts, interrupted=interrupted)
 
     def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
         """See the port."""
-        view = self._reader.state_at(place.header.hash)
+        view = self._state_at(place.header)
         context = self._context(place)
         try:
             return estimate_gas(
@@ -80,7 +87,7 @@ class ExecutorBackend:
 
     def create_access_list(self, place: CallPlace, call: Call, interrupted: Interrupted) -> AccessListOutcome:
         """See the port."""
-        view = self._reader.state_at(place.header.hash)
+        view = self._state_at(place.header)
         found = create_access_list(
             self._executor, self._context(place), view, call, place.accounts, interrupted
         )
@@ -134,7 +141,7 @@ class ExecutorBackend:
         self, place: CallPlace, call: Call, options: TraceOptions, interrupted: Interrupted
     ) -> Json:
         """See the port."""
-        view = self._reader.state_at(place.header.hash)
+        view = self._state_at(place.header)
         if options.tracer == PRESTATE:
             if options.diff_mode:
                 raise RequestError("a call changes nothing: prestateTracer knows no diffMode here")

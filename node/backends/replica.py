@@ -11,7 +11,7 @@ from node.primitives.transaction import Transaction
 from node.replica.database import IndexAway
 from node.replica.log_queries import LogQueries, LogSearch
 from node.rpc.backend import PoolBackend, PoolContent, Until, stop_if
-from node.rpc.log_index import IndexedLog, LogBlock, LogPage, LogQuery
+from node.rpc.log_index import IndexedLog, LogPage, LogQuery
 
 
 class ReplicaLogIndex:
@@ -38,17 +38,8 @@ class ReplicaLogIndex:
             return None  # blocks are looked through instead, within the bounds of a full node
         if found is None:
             return None
-        logs = [
-            IndexedLog(
-                row.log,
-                LogBlock(row.number, row.block_hash, row.time),
-                row.tx_hash,
-                row.tx_index,
-                row.log_index,
-            )
-            for row in found.rows
-        ]
-        return LogPage(logs, found.complete, found.covered)
+        # Field for field the same.
+        return LogPage(list(map(IndexedLog._make, found.rows)), found.complete, found.covered)
 
     def block_hash(self, number: BlockNumber) -> Hash32 | None:
         """See the port."""

@@ -37,13 +37,19 @@ class LogSearch:
     bytes_max: int
 
 
+class RowBlock(NamedTuple):
+    """The block of an event."""
+
+    number: BlockNumber
+    hash: Hash32
+    timestamp: int
+
+
 class LogRow(NamedTuple):
     """An event with its place."""
 
     log: Log
-    number: BlockNumber
-    block_hash: Hash32
-    time: int
+    block: RowBlock
     tx_hash: Hash32
     tx_index: int
     log_index: int
@@ -99,7 +105,7 @@ def _search(session: Session, search: LogSearch, stop: int) -> Iterator[LogRow]:
         found = _page(session, search, start, last, after, rows)
         yield from found
         if len(found) == rows:
-            after = (found[-1].number, found[-1].log_index)
+            after = (found[-1].block.number, found[-1].log_index)
             start = after[0]
         else:
             start, after = last + 1, None
@@ -143,6 +149,6 @@ def _conditions(search: LogSearch) -> tuple[list[str], list[Any]]:
 
 
 def _row(row: tuple[Any, ...]) -> LogRow:
-    topics = tuple(Hash32(bytes(topic)) for topic in row[2 : 2 + row[1]])
-    log = Log(Address(bytes(row[0])), topics, bytes(row[6]))
-    return LogRow(log, row[7], Hash32(bytes(row[8])), row[9], Hash32(bytes(row[10])), row[11], row[12])
+    """Both databases give bytes as bytes."""
+    log = Log(row[0], row[2 : 2 + row[1]], row[6])
+    return LogRow(log, RowBlock(row[7], row[8], row[9]), row[10], row[11], row[12])

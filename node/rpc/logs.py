@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from node.execution.executor import Interrupted
 from node.primitives.block import Block, Header
@@ -10,7 +10,7 @@ from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log, Receipt, logs_bloom
 from node.rpc.backend import ChainBackend, stop_if
 from node.rpc.blocks import NumberOrTag, Tag, find_header, read_number_or_tag
-from node.rpc.encoding import JsonObject, log_json
+from node.rpc.encoding import JsonObject, log_json, log_text
 from node.rpc.jsonrpc import LimitExceeded, RpcError
 from node.rpc.log_index import LogBlock, LogIndex, LogQuery
 from node.rpc.params import BadValue, read_address, read_hash, read_list, read_member, read_object
@@ -76,8 +76,7 @@ class LogFilter:
     """One block, in place of a range."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundLog:
+class FoundLog(NamedTuple):
     """A wanted event at its place."""
 
     log: Log
@@ -89,6 +88,10 @@ class FoundLog:
     def json(self, *, removed: bool = False) -> JsonObject:
         """As eth_getLogs gives it."""
         return log_json(self.log, self.header, self.tx_hash, self.tx_index, self.log_index, removed=removed)
+
+    def text(self) -> str:
+        """The same as JSON text, when nothing was removed."""
+        return log_text(self.log, self.header, self.tx_hash, self.tx_index, self.log_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def _from_index(
     if not page.complete:
         raise _too_many(limits, start, page.logs[-1].block.number - 1)
     return _Indexed(
-        [FoundLog(*log) for log in page.logs], max(start, page.covered.number + 1), page.covered.hash
+        list(map(FoundLog._make, page.logs)), max(start, page.covered.number + 1), page.covered.hash
     )
 
 

@@ -39,6 +39,7 @@ import trio
 from devnet.client import RpcClient, Unreachable
 from node.app.replica import moves_source, open_index_to_read
 from node.app.rpc_service import RpcService
+from node.app.run import SWITCH_INTERVAL_S
 from node.app.workers import Workers
 from node.audit.trail import NoTrail
 from node.backends.chain import node_backend
@@ -96,6 +97,7 @@ def history() -> Iterator[list[Transaction]]:
 
 async def serve(folder: Path, workers: int, remembered: int) -> None:
     """A chain, its index, and its server; what to ask for and what indexing cost go to standard output."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = Settings(
         data_dir=folder,
         genesis=folder / "genesis.json",

@@ -13,13 +13,18 @@ from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log, logs_bloom
 from node.rpc.blocks import Tag
 from node.rpc.jsonrpc import LimitExceeded, RpcError
-from node.rpc.logs import LogCriteria, LogFilter, LogLimits, find_logs, read_log_filter
+from node.rpc.log_index import LogBlock
+from node.rpc.logs import FoundLog, LogCriteria, LogFilter, LogLimits, find_logs, read_log_filter
 from node.rpc.params import BadValue
 from tests.rpc.world import TOKEN, TRANSFER, MemoryChain, World, signed, transfer_log
 
 LIMITS = LogLimits(range_blocks_max=100, results_max=10, bytes_max=10**6)
 OTHER = Address(b"\x71" * 20)
 ANY: frozenset[Hash32] = frozenset()
+NUMBERS = st.integers(0, (1 << 64) - 1)
+HASHES = st.binary(min_size=32, max_size=32).map(Hash32)
+TOPICS = st.lists(HASHES, max_size=4).map(tuple)
+ADDRESSES = st.binary(min_size=20, max_size=20).map(Address)
 
 
 def topic(number: int) -> Hash32:
@@ -48,6 +53,20 @@ def chain() -> MemoryChain:
 
 
 # --- criteria
+
+
+@given(
+    st.builds(
+        FoundLog,
+        st.builds(Log, ADDRESSES, TOPICS, st.binary(max_size=99)),
+        st.builds(LogBlock, NUMBERS, HASHES, NUMBERS),
+        HASHES,
+        NUMBERS,
+        NUMBERS,
+    )
+)
+def test_the_text_of_an_event_is_its_json(found: FoundLog) -> None:
+    assert found.text().encode() == msgspec.json.encode(found.json())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from node.config.settings import RpcSettings
 from node.execution.executor import Interrupted
 from node.rpc.backend import Backend
@@ -79,7 +81,7 @@ class _Logs:
         return ends.pop() if len(ends) == 1 else None if None in ends else Holds.AT_HEAD
 
     def find(self, interrupted: Interrupted, wanted: LogFilter) -> Json:
-        return [log.json() for log in self._find(wanted, interrupted)]
+        return msgspec.Raw(f"[{','.join([log.text() for log in self._find(wanted, interrupted)])}]".encode())
 
     def _find(self, wanted: LogFilter, interrupted: Interrupted) -> list[FoundLog]:
         return find_logs(self._chain, wanted, self._limits, interrupted, self._index)
