@@ -1,11 +1,10 @@
 """The four validators of `make devnet` on free ports: brought up, hurt in every way, healed, judged, loaded.
 
-Every step is the command that an operator types, in a process of its own.
+Every step is the command that an operator types; what changes the network, in a process of its own.
 """
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from devnet.client import RpcClient
 from devnet.layout import NodeFiles, open_layout
 from devnet.manifest import load_manifest
 from devnet.network import wait_until
+from tests.devnet.commands import devnet_command
 from tests.devnet.informer import inform, twins
-from tests.faults.live import ROOT, free_ports
+from tests.faults.live import free_ports
 
 pytestmark = pytest.mark.long(50)
 
@@ -38,8 +38,7 @@ def devnet(home: Path) -> Iterator[Devnet]:
     """A command on a network that runs; it is gone at the end."""
 
     def command(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "devnet", "--home", str(home), *words]
-        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=400)
+        done = devnet_command(home, *words)
         assert done.returncode == code, (
             f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         )
@@ -91,13 +90,13 @@ def test_a_hurt_network_heals(devnet: Devnet, action: str, nodes: list[str], mea
         # Three of four go on.
         devnet("load", "--rate", "8", "--seconds", "4")
     devnet("heal")
-    devnet("load", "--rate", "10", "--seconds", "12")
+    devnet("load", "--rate", "20", "--seconds", "6")
     assert all(findings(devnet).values())
 
 
 def test_load_is_mined(devnet: Devnet) -> None:
-    summary = json.loads(devnet("load", "--rate", "40", "--seconds", "10", "--json").stdout)
-    assert (summary["refused"], summary["missing"], summary["mined"]) == (0, 0, 400)
+    summary = json.loads(devnet("load", "--rate", "40", "--seconds", "5", "--json").stdout)
+    assert (summary["refused"], summary["missing"], summary["mined"]) == (0, 0, 200)
 
 
 @pytest.mark.skipif(signers.missing() is not None, reason="SoftHSM2 is not installed")

@@ -14,6 +14,7 @@ import pytest
 
 from devnet.layout import Layout, open_layout
 from devnet.network import RunningNetwork, wait_until
+from tests.devnet.commands import devnet_command
 
 pytestmark = pytest.mark.long
 
@@ -23,6 +24,7 @@ NODES = 4
 MANIFEST = """
 name = "four"
 chain_id = 325_004
+period_s = 1
 seed = "four validators: these keys are public"
 """ + "".join(f'[[nodes]]\nname = "{name}"\n' for name in ("alpha", "beta", "gamma", "delta"))
 
@@ -37,10 +39,8 @@ class Devnet:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Standard output; fails with everything it said when the exit code is another one."""
-        command = [sys.executable, "-m", "devnet", "--home", str(self.home), *arguments]
-        if arguments[0] == "up":
-            command += ["--network", str(self._manifest)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        more = ["--network", str(self._manifest)] if arguments[0] == "up" else []
+        done = devnet_command(self.home, *arguments, *more)
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -108,7 +108,7 @@ def test_a_network_that_is_up_is_proved_again_and_not_started_twice(devnet: Devn
 
 
 def test_load_is_accepted_and_mined(devnet: Devnet) -> None:
-    summary = devnet.json("load", "--rate", "20", "--seconds", "10")
+    summary = devnet.json("load", "--rate", "40", "--seconds", "5")
     assert (summary["accepted"], summary["mined"], summary["refused"]) == (200, 200, 0)
 
 
