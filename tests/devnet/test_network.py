@@ -150,28 +150,25 @@ def test_a_restarted_node_keeps_its_chain(devnet: Devnet) -> None:
     devnet.run("check")
 
 
-def test_down_and_up_again_goes_on_with_the_same_chain(devnet: Devnet) -> None:
+def test_down_and_up_again_goes_on_with_the_same_chain_and_between_the_database_can_be_looked_into(
+    devnet: Devnet,
+) -> None:
+    node = devnet.layout.node("alpha")
+    inspect = [sys.executable, "-m", "node", "inspect", "--data-dir", str(node.data_dir), "--json"]
+    running = subprocess.run(inspect, capture_output=True, text=True)
+    assert running.returncode == 3
+    assert "another process has it open" in running.stderr
     genesis = devnet.call("alpha", "eth_getBlockByNumber", "0x0", False)["hash"]
     number = int(devnet.call("alpha", "eth_blockNumber"), 16)
     assert devnet.run("down").count("stopped") == NODES
+    stopped = subprocess.run(inspect, capture_output=True, text=True, check=True)
+    seen = json.loads(stopped.stdout)
+    assert len(seen["signers"]) == NODES
+    assert seen["last_signed"][0]["height"] <= seen["head_number"] + 1
     said = devnet.run("up")
     assert said.count("again, on its own data") == NODES
     assert devnet.call("alpha", "eth_getBlockByNumber", "0x0", False)["hash"] == genesis
     wait_all_beyond(devnet, number)
-
-
-def test_a_stopped_nodes_database_can_be_looked_into(devnet: Devnet) -> None:
-    node = devnet.layout.node("alpha")
-    command = [sys.executable, "-m", "node", "inspect", "--data-dir", str(node.data_dir), "--json"]
-    running = subprocess.run(command, capture_output=True, text=True)
-    assert running.returncode == 3
-    assert "another process has it open" in running.stderr
-    devnet.run("down")
-    stopped = subprocess.run(command, capture_output=True, text=True, check=True)
-    seen = json.loads(stopped.stdout)
-    assert len(seen["signers"]) == NODES
-    assert seen["last_signed"][0]["height"] <= seen["head_number"] + 1
-    devnet.run("up")
 
 
 def test_a_running_node_shows_metrics_and_health(devnet: Devnet) -> None:
