@@ -30,6 +30,7 @@ INIT_CODE_BYTES_MAX: Final = 49_152
 NONCE_MAX: Final = (1 << 64) - 1
 """No transaction may carry it: the sender's nonce could not grow any more (EIP-2681)."""
 _ALL_TYPES_SINCE: Final = Fork.LONDON
+_EIP_2028_SINCE: Final = Fork.ISTANBUL
 
 
 # --- why a transaction may not stand in a block
@@ -155,11 +156,26 @@ def check_transaction(tx: Transaction, context: BlockContext, sender_account: Ac
 
     `sender_account` is the account of `tx.sender` before the transaction. The order of the checks is geth's.
     """
+    fork, base_fee = context.fork, context.base_fee_per_gas
+    if (
+        sender_account is not None
+        and fork >= _ALL_TYPES_SINCE
+        and base_fee is not None
+        and tx.chain_id == context.chain_id
+        and tx.nonce == sender_account[0] < NONCE_MAX
+        and base_fee <= tx.max_fee_per_gas >= tx.max_priority_fee_per_gas
+        and tx.gas_limit * tx.max_fee_per_gas + tx.value <= sender_account[1]
+        and sender_account[2] == EMPTY_HASH
+        and tx.to is not None
+    ):
+        # All is well, as it nearly always is; else the same one by one, to say what is not.
+        needed = message_gas(tx.to, tx.data, tx.access_list, fork)
+        if tx.gas_limit >= needed:
+            return needed
     check_signer(tx, context)
     check_nonce(tx, sender_account.nonce if sender_account else 0)
     if sender_account and sender_account.code_hash != EMPTY_HASH:
         raise SenderIsContract(tx.sender, sender_account.code_hash)
-    base_fee = context.base_fee_per_gas
     if base_fee is not None:
         check_fees(tx.sender, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, base_fee)
     balance = sender_account.balance if sender_account else 0
@@ -254,7 +270,7 @@ def message_gas(to: Address | None, data: bytes, access_list: AccessList, fork: 
     gas = TRANSACTION_GAS
     if data:
         zeros = data.count(0)
-        byte_gas = BYTE_GAS_ISTANBUL if fork >= Fork.ISTANBUL else BYTE_GAS_FRONTIER
+        byte_gas = BYTE_GAS_ISTANBUL if fork >= _EIP_2028_SINCE else BYTE_GAS_FRONTIER
         gas += zeros * ZERO_BYTE_GAS + (len(data) - zeros) * byte_gas
     if to is None:
         if fork >= Fork.HOMESTEAD:

@@ -93,7 +93,6 @@ class Frame:
 
     def __init__(
         self,
-        *,
         world: "World",
         schedule: "Schedule",
         block: BlockEnvironment,

@@ -1,6 +1,7 @@
 """The loop: runs the innermost frame until it calls, stops or halts, then whoever waits for it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from node.execution.evm.frame import Frame, Step
@@ -23,6 +24,10 @@ class Ending(NamedTuple):
     gas_left: int
     error: str | None
     """None on success; "execution reverted", or the halt's reason."""
+
+
+ending: Callable[[tuple[bytes, int, str | None]], Ending] = partial(tuple.__new__, Ending)
+"""Ending(*...), without a function in Python between."""
 
 
 def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
@@ -51,7 +56,7 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
         if error is not None:
             frame.world.revert(frame.snapshot)
         if not waiting:
-            return Ending(frame.output, frame.gas, error)
+            return ending((frame.output, frame.gas, error))
         callee, frame = frame, waiting.pop()
         _resume(frame, callee, succeeded=error is None)
         step = frame.following

@@ -1,5 +1,7 @@
 """A block in the making: transactions from buying gas to paying the author, on the fast machine."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, cast
 
 from node.execution.evm import precompiles
@@ -14,13 +16,12 @@ from node.execution.executor import BlockContext, BlockOutcome, Call, CallResult
 from node.execution.intrinsic import (
     check_gas_left,
     check_transaction,
-    effective_gas_price,
     refund_cap,
 )
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, Hash32
-from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, merge_blooms
+from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, made_receipt, merge_blooms
 from node.primitives.state import StateView
 from node.primitives.transaction import AccessList, Transaction
 
@@ -33,6 +34,14 @@ class Execution(NamedTuple):
     output: bytes
     error: str | None
     recipient: Address
+
+
+_execution: Callable[[tuple[int, int, bytes, str | None, Address]], Execution] = partial(
+    tuple.__new__, Execution
+)
+_environment: Callable[[tuple[int, int, precompiles.Poll]], TransactionEnvironment] = partial(
+    tuple.__new__, TransactionEnvironment
+)
 
 
 class FastSession:
@@ -80,7 +89,7 @@ class FastSession:
         self._gas_used += execution.gas_used
         logs = tuple(world.logs)
         bloom = logs_bloom(logs) if logs else EMPTY_BLOOM
-        receipt = Receipt(tx.type, 0 if execution.error else 1, self._gas_used, bloom, logs)
+        receipt = made_receipt(tx.type, 0 if execution.error else 1, self._gas_used, bloom, logs)
         self._receipts.append(receipt)
         return receipt
 
@@ -110,63 +119,72 @@ class FastSession:
         self, message: Transaction | Call, intrinsic_gas: int, interrupted: Interrupted | None
     ) -> Execution:
         """Run a checked transaction or call; whatever is raised leaves the session as it was."""
-        world, sender, gas_limit = self._world, message.sender, message.gas_limit
-        price = effective_gas_price(
-            message.max_fee_per_gas, message.max_priority_fee_per_gas, self._context.base_fee_per_gas
-        )
+        world, context, to = self._world, self._context, message.to
+        base_fee, price = context.base_fee_per_gas, message.max_fee_per_gas
+        tip = price
+        if base_fee is not None:
+            tip = min(price - base_fee, message.max_priority_fee_per_gas)
+            price = base_fee + tip
+        code_hash = EMPTY_HASH if to is None else world.account(to).code_hash
+        if code_hash == EMPTY_HASH and to is not None and to not in self._precompiles:
+            cost, fee = intrinsic_gas * price, intrinsic_gas * tip
+            world.pay(message.sender, to, message.value, cost, context.author, fee)
+            return _execution((intrinsic_gas, 0, b"", None, to))
+        sender, gas_limit = message.sender, message.gas_limit
         world.begin_transaction(self._always_warm)
         try:
             nonce = world.buy_gas(sender, gas_limit * price)
-            recipient = message.to or created_address(sender, nonce, b"", None)
-            self._warm_up(message, sender, recipient)
-            ending = self._run(message, sender, recipient, gas_limit - intrinsic_gas, price, interrupted)
-            return self._settle(sender, gas_limit, recipient, price, ending)
+            recipient = to or created_address(sender, nonce, b"", None)
+            if self._schedule.access_lists:
+                self._warm_up(message, sender, recipient)
+            program = self._program(code_hash) if to else self._programs.once(message.data)
+            gas, poll = gas_limit - intrinsic_gas, polled(interrupted)
+            environment = _environment((int.from_bytes(sender, "big"), price, poll))
+            output, left, error = self._run(message, recipient, program, gas, environment, interrupted)
+            used = gas_limit - left
+            refund = world.refund and min(world.refund, refund_cap(used, self._schedule.fork))
+            used -= refund
+            world.settle(sender, (gas_limit - used) * price, context.author, used * tip)
         except BaseException:
             world.revert(START)
             raise
+        return _execution((used, refund, output, error, recipient))
 
     def _run(
         self,
         message: Transaction | Call,
-        sender: Address,
         recipient: Address,
+        program: Program,
         gas: int,
-        price: int,
+        environment: TransactionEnvironment,
         interrupted: Interrupted | None,
     ) -> Ending:
-        world, value = self._world, message.value
+        world, sender, value, creates = self._world, message.sender, message.value, message.to is None
         snapshot = world.snapshot()
-        if message.to is None:
+        if creates:
             if world.is_occupied(recipient):
                 return Ending(b"", 0, AddressCollision.reason)
             world.begin_contract(recipient)
-            program, data = self._programs.once(message.data), b""
-        else:
-            data = message.data
         world.transfer(sender, recipient, value)
-        if message.to is not None:
+        if not creates:
             contract = self._precompiles.get(recipient)
             if contract is not None:
-                return self._run_precompile(contract, data, gas, snapshot, polled(interrupted))
-            code_hash = world.account(recipient).code_hash
-            if code_hash == EMPTY_HASH:
-                return Ending(b"", gas, None)
-            program = self._program(code_hash)
+                return self._run_precompile(contract, message.data, gas, snapshot, environment.poll)
         frame = Frame(
-            world=world,
-            schedule=self._schedule,
-            block=self._block,
-            tx=TransactionEnvironment(int.from_bytes(sender, "big"), price, polled(interrupted)),
-            program=program,
-            address=recipient,
-            caller=sender,
-            value=value,
-            data=data,
-            gas=gas,
-            depth=0,
-            static=False,
-            snapshot=snapshot,
-            creates=message.to is None,
+            world,
+            self._schedule,
+            self._block,
+            environment,
+            program,
+            recipient,
+            sender,
+            value,
+            b"" if creates else message.data,
+            gas,
+            0,
+            False,
+            snapshot,
+            creates,
         )
         return run(frame, interrupted)
 
@@ -193,23 +211,8 @@ class FastSession:
             return Ending(b"", 0, halt.reason)
         return Ending(output, left, None)
 
-    def _settle(
-        self, sender: Address, gas_limit: int, recipient: Address, price: int, ending: Ending
-    ) -> Execution:
-        world = self._world
-        used = gas_limit - ending.gas_left
-        refund = world.refund and min(world.refund, refund_cap(used, self._schedule.fork))
-        used -= refund
-        if price:
-            world.add_balance(sender, (gas_limit - used) * price)
-        world.add_balance(self._context.author, used * (price - (self._context.base_fee_per_gas or 0)))
-        world.finish_transaction()
-        return Execution(used, refund, ending.output, ending.error, recipient)
-
     def _warm_up(self, message: Transaction | Call, sender: Address, recipient: Address) -> None:
         """What is paid for before the first instruction (EIP-2929, EIP-2930, EIP-3651)."""
-        if not self._schedule.access_lists:
-            return
         warm = self._world.warm
         warm.add(sender)
         warm.add(recipient)

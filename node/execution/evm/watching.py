@@ -1,7 +1,7 @@
 """Value that moves and contracts that appear inside transactions, seen while a block runs again.
 
-Nearly free beside the run itself: every wei that moves passes `World.transfer`, and what a failed frame did
-is undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
+Nearly free beside the run itself: every wei that code moves passes `World.transfer`, and what a failed frame
+did is undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
 """
 
 from collections.abc import Iterable
@@ -41,6 +41,13 @@ class WatchedWorld(World):
         self.moves = []
         self._own = True
         self._created_now = None
+
+    def pay(
+        self, sender: Address, recipient: Address, value: int, price: int, author: Address, fee: int
+    ) -> None:
+        """See World."""
+        super().pay(sender, recipient, value, price, author, fee)
+        self.moves = []
 
     def begin_contract(self, address: Address) -> None:
         """See World; the endowment follows at once."""

@@ -1,7 +1,7 @@
 """The state of a block in the making: pending changes over the parent's view, undone to any point.
 
-Current values are plain dicts; every change leaves an entry in one undo list, so that a snapshot is a length
-and a revert pops entries. Values read from the parent stay in the same dicts: each is read once per block.
+Current values are dicts that ask the parent for what they lack, once per block, and remember what it said;
+every change leaves an entry in one undo list, so that a snapshot is a length and a revert pops entries.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,8 +20,8 @@ WarmKey: TypeAlias = Address | tuple[Address, int]
 """An account, or one of its slots."""
 _account: Callable[[tuple[int, int, Hash32]], Account] = partial(tuple.__new__, Account)
 """Account(*...) without a function in Python between: a block makes some four for each transaction."""
-_Slots: TypeAlias = dict[int, int]
-_ACCOUNT, _SLOT, _WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
+_ACCOUNT, SLOT, WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
+"""Kinds of undo entries."""
 
 
 class Snapshot(NamedTuple):
@@ -37,18 +37,66 @@ START: Final = Snapshot(0, 0, 0)
 """Where every transaction begins."""
 
 
+class _Accounts(dict[Address, Account | None]):
+    """Accounts as they stand now."""
+
+    __slots__ = ("_read", "before")
+
+    def __init__(self, read: Callable[[Address], Account | None]) -> None:
+        super().__init__()
+        self._read = read
+        self.before: dict[Address, Account | None] = {}
+        """The same as the parent has them."""
+
+    def __missing__(self, address: Address) -> Account | None:
+        account = self[address] = self.before[address] = self._read(address)
+        return account
+
+
+class _Slots(dict[int, int]):
+    """One account's slots as they stand now."""
+
+    __slots__ = ("_read", "before")
+
+    def __init__(self, read: Callable[[int], int]) -> None:
+        super().__init__()
+        self._read = read
+        self.before: dict[int, int] = {}
+        """The same as the parent has them; zeros once they were wiped."""
+
+    def __missing__(self, slot: int) -> int:
+        value = self[slot] = self.before[slot] = self._read(slot)
+        return value
+
+
+class _Storage(dict[Address, _Slots]):
+    """Every account's slots."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[Address, int], int]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, address: Address) -> _Slots:
+        slots = self[address] = _Slots(partial(self._read, address))
+        return slots
+
+
+def _nothing_stored(slot: int) -> int:
+    """What a wiped account's slots hold."""
+    return 0
+
+
 class World:
     """Accounts, storage, logs, refunds and the transaction's warm sets."""
 
     def __init__(self, parent: StateView) -> None:
         self._parent = parent
         self._has_storage: Callable[[Address], bool] | None = getattr(parent, "has_storage", None)
-        self._accounts: dict[Address, Account | None] = {}
-        self._accounts_before: dict[Address, Account | None] = {}
-        self._slots: dict[Address, _Slots] = {}
+        self._accounts = _Accounts(parent.account)
+        self._slots = _Storage(parent.storage)
         self._codes: dict[Hash32, bytes] = {}
-        self._changed_accounts: set[Address] = set()
-        self._changed_slots: dict[Address, set[int]] = {}
         self._wiped: set[Address] = set()
         self._undo: list[tuple] = []  # type: ignore[type-arg]
         self._accessed: set[WarmKey] | None = None
@@ -93,9 +141,9 @@ class World:
         kind = entry[0]
         if kind == _ACCOUNT:
             self._accounts[entry[1]] = entry[2]
-        elif kind == _SLOT:
+        elif kind == SLOT:
             self._slots[entry[1]][entry[2]] = entry[3]
-        elif kind == _WARM:
+        elif kind == WARM:
             self.warm.discard(entry[1])
         elif kind == _TOUCHED:
             self._touched.discard(entry[1])
@@ -110,71 +158,76 @@ class World:
             if entry[3]:
                 self._wiped.discard(entry[1])
 
-    def finish_transaction(self) -> None:
-        """Remove destroyed accounts, and touched ones that are empty (EIP-161)."""
+    def pay(
+        self, sender: Address, recipient: Address, value: int, price: int, author: Address, fee: int
+    ) -> None:
+        """A whole transaction that runs no code: value for the recipient, the price of its gas, and the fee.
+
+        The sender is known to have it; sender and recipient have been looked at. So nothing can fail.
+        """
+        accounts = self._accounts
+        self.existing(author)
+        self.logs = []
+        nonce, balance, code_hash = accounts[sender] or EMPTY_ACCOUNT
+        accounts[sender] = _account((nonce + 1, balance - value - price, code_hash))
+        for address, amount in ((recipient, value), (author, fee)):
+            account = accounts[address]
+            if amount:
+                nonce, balance, code_hash = account or EMPTY_ACCOUNT
+                accounts[address] = _account((nonce, balance + amount, code_hash))
+            elif account is not None and account.is_empty:
+                accounts[address] = None  # EIP-161
+
+    def settle(self, sender: Address, back: int, author: Address, fee: int) -> None:
+        """A transaction ends: the sender gets back what the gas left over cost, the author gets its fee."""
+        if back:
+            self.add_balance(sender, back)
+        self.add_balance(author, fee)
         for address in self._destroyed:
             self._set(address, None)
             self._wipe(address)
         for address in self._touched:
-            account = self._account(address)
-            if account is not None and not account[0] and account.is_empty:
-                self._replace(address, account, None)
+            account = self._accounts[address]
+            if account is not None and account.is_empty:
+                self._set(address, None)
 
     def changes(self) -> StateChanges:
         """All that differs from the parent, final values only; nothing that is as it was."""
-        storage = {}
-        for address, slots in self._changed_slots.items():
-            changed = self._differing_slots(address, slots)
-            if changed:
+        current = self._accounts
+        storage: dict[Address, dict[int, int]] = {}
+        for address, slots in self._slots.items():
+            before = slots.before
+            changed = {slot: value for slot, value in slots.items() if value != before[slot]}
+            if changed and current[address] is not None:
                 storage[address] = changed
         accounts: dict[Address, Account | None] = {}
         wiped = set()
-        for address in self._changed_accounts | storage.keys() | self._wiped:
-            account, before = self._account(address), self._accounts_before[address]
-            if before is not None and (account is None or address in self._wiped):
+        for address, account in current.items():
+            was = current.before[address]
+            if was is not None and (account is None or address in self._wiped):
                 wiped.add(address)
-            elif account == before and address not in storage:
+            elif account == was and address not in storage:
                 continue
             accounts[address] = account
         used = {account.code_hash for account in accounts.values() if account is not None}
         codes = {digest: code for digest, code in self._codes.items() if digest in used}
         return StateChanges(accounts, storage, frozenset(wiped), codes)
 
-    def _differing_slots(self, address: Address, slots: set[int]) -> _Slots:
-        if self._accounts.get(address) is None:
-            return {}
-        current, parent = self._slots[address], self._parent
-        if address in self._wiped:
-            return {slot: value for slot in slots if (value := current.get(slot, 0))}
-        return {slot: value for slot in slots if (value := current[slot]) != parent.storage(address, slot)}
-
     # --- accounts
-
-    def _account(self, address: Address) -> Account | None:
-        try:
-            return self._accounts[address]
-        except KeyError:
-            account = self._parent.account(address)
-            self._accounts[address] = self._accounts_before[address] = account
-            return account
 
     def existing(self, address: Address) -> Account | None:
         """The account, or None where there is none."""
-        return self._account(address)
+        return self._accounts[address]
 
     def account(self, address: Address) -> Account:
         """The account; an empty one where there is none."""
-        return self._account(address) or EMPTY_ACCOUNT
+        return self._accounts[address] or EMPTY_ACCOUNT
 
     def _set(self, address: Address, account: Account | None) -> None:
-        self._replace(address, self._account(address), account)
-
-    def _replace(self, address: Address, before: Account | None, account: Account | None) -> None:
-        self._undo.append((_ACCOUNT, address, before))
+        self._undo.append((_ACCOUNT, address, self._accounts[address]))
         self._accounts[address] = account
-        self._changed_accounts.add(address)
 
-    def touch(self, address: Address) -> None:
+    def _touch(self, address: Address) -> None:
         """Mark for removal at the end of the transaction if empty then (EIP-161)."""
         if address not in self._touched:
             self._touched.add(address)
@@ -187,30 +240,35 @@ class World:
         Storage without code or nonce can only come from a genesis: a view that may hold such an account says
         so by a method `has_storage(address)`; others have none.
         """
-        account = self._account(address)
+        account = self._accounts[address]
         if account is None:
             return False
-        if account.nonce or account.code_hash != EMPTY_HASH or any(self._slots.get(address, {}).values()):
+        if account.nonce or account.code_hash != EMPTY_HASH or any(self._slots[address].values()):
             return True
         return address not in self._wiped and self._has_storage is not None and self._has_storage(address)
 
     def is_empty(self, address: Address) -> bool:
         """No nonce, balance or code, or not there at all (EIP-161)."""
-        account = self._account(address)
+        account = self._accounts[address]
         return account is None or account.is_empty
 
     def balance(self, address: Address) -> int:
         """wei."""
-        account = self._account(address)
+        account = self._accounts[address]
         return account.balance if account is not None else 0
 
     def add_balance(self, address: Address, amount: int) -> None:
-        """Add wei (negative takes); the account is touched."""
-        self.touch(address)
+        """Add wei (negative takes)."""
+        before = self._accounts[address]
+        nonce, balance, code_hash = before or EMPTY_ACCOUNT
+        balance += amount
         if amount:
-            before = self._account(address)
-            nonce, balance, code_hash = before or EMPTY_ACCOUNT
-            self._replace(address, before, _account((nonce, balance + amount, code_hash)))
+            self._undo.append((_ACCOUNT, address, before))
+            self._accounts[address] = _account((nonce, balance, code_hash))
+        # Whatever else touches an account leaves it with a nonce, and what is not empty need not be marked:
+        # it comes by here again if it is emptied later. A touch that outlives its revert is always marked.
+        if not nonce and ((not balance and code_hash == EMPTY_HASH) or address == RIPEMD160_ADDRESS):
+            self._touch(address)
 
     def transfer(self, source: Address, target: Address, amount: int) -> None:
         """Move wei that the source is known to have."""
@@ -221,20 +279,19 @@ class World:
     def increment_nonce(self, address: Address) -> None:
         """One more transaction or creation by this account."""
         account = self.account(address)
-        self.touch(address)
         self._set(address, Account(account.nonce + 1, account.balance, account.code_hash))
 
     def buy_gas(self, address: Address, price: int) -> int:
         """A transaction begins: the sender's nonce grows and all its gas is paid for; the nonce before."""
-        before = self._account(address)
+        before = self._accounts[address]
         nonce, balance, code_hash = before or EMPTY_ACCOUNT
-        self.touch(address)
-        self._replace(address, before, _account((nonce + 1, balance - price, code_hash)))
+        self._undo.append((_ACCOUNT, address, before))
+        self._accounts[address] = _account((nonce + 1, balance - price, code_hash))
         return nonce
 
     def code(self, address: Address) -> bytes:
         """The account's code."""
-        account = self._account(address)
+        account = self._accounts[address]
         return self.code_of(account.code_hash) if account is not None else b""
 
     def code_of(self, code_hash: Hash32) -> bytes:
@@ -253,7 +310,6 @@ class World:
     def begin_contract(self, address: Address) -> None:
         """A new contract: nonce 1 (EIP-161), the balance that was sent before, empty storage."""
         self._wipe(address)
-        self.touch(address)
         self._set(address, Account(1, self.balance(address), EMPTY_HASH))
         if address not in self._created:
             self._created.add(address)
@@ -275,14 +331,7 @@ class World:
 
     def storage(self, address: Address, slot: int) -> int:
         """The current value of a slot."""
-        slots = self._slots.get(address)
-        if slots is None:
-            slots = self._slots[address] = {}
-        value = slots.get(slot)
-        if value is None:
-            value = 0 if address in self._wiped else self._parent.storage(address, slot)
-            slots[slot] = value
-        return value
+        return self._slots[address][slot]
 
     def original(self, key: tuple[Address, int], current: int) -> int:
         """The value of (address, slot) at the start of the transaction (EIP-2200), given the current one."""
@@ -293,18 +342,13 @@ class World:
         address, slot = key
         if key not in self._originals:
             self._originals[key] = before
-            changed = self._changed_slots.get(address)
-            if changed is None:
-                changed = self._changed_slots[address] = set()
-            changed.add(slot)
-        self._undo.append((_SLOT, address, slot, before))
+        self._undo.append((SLOT, address, slot, before))
         self._slots[address][slot] = value
 
     def _wipe(self, address: Address) -> None:
-        slots = self._slots.get(address, {})
         fresh = address not in self._wiped
-        self._undo.append((_WIPED, address, slots, fresh))
-        self._slots[address] = {}
+        self._undo.append((_WIPED, address, self._slots[address], fresh))
+        self._slots[address] = _Slots(_nothing_stored)
         self._wiped.add(address)
 
     def transient(self, address: Address, slot: int) -> int:
@@ -331,5 +375,5 @@ class World:
         self.warm.add(key)
         if self._accessed is not None:
             self._accessed.add(key)
-        self._undo.append((_WARM, key))
+        self._undo.append((WARM, key))
         return True
