@@ -115,3 +115,21 @@ def logs_bloom(logs: Sequence[tuple[bytes, tuple[bytes, ...], bytes]], /) -> byt
 
 def ordered_root(items: Sequence[bytes], /) -> bytes:
     """Root of the trie that maps rlp(0), rlp(1), ... to the items, of which there is one at least."""
+
+def hash_of(*words: int) -> int:
+    """Keccak-256 of at most eight numbers below 2**256, 32 bytes each; OverflowError for larger ones."""
+
+def word_at(data: bytes, offset: int, /) -> int:
+    """32 bytes from an offset on, zeros past the end."""
+
+def word_bytes(words: tuple[int, ...], /) -> tuple[bytes, ...]:
+    """Each of them in 32 bytes."""
+
+def bind_storage(sload: Callable[..., int], sstore: Callable[..., None], slot: int, warm: int, /) -> None:
+    """Take the same in Python, and the kinds of undo entries; once, before `sload` and `sstore`."""
+
+def sload(frame: Any, slot: int, /) -> int:
+    """SLOAD from Berlin on; `frame` as in node.execution.evm."""
+
+def sstore(frame: Any, slot: int, value: int, /) -> None:
+    """SSTORE from London on."""

@@ -28,6 +28,8 @@ extern PyMethodDef rows_methods[];
 extern PyMethodDef leaves_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef bloom_methods[];
+extern PyMethodDef words_methods[];
+extern PyMethodDef storage_methods[];
 
 /* bn128.c and leaves.c make their constants, keccak.c looks at the processor; called once, when the module is loaded. */
 void keccak_prepare(void);

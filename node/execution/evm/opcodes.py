@@ -5,6 +5,7 @@ S the stack, F the frame, m its memory, M = 2**256 - 1; NEXT is the function of 
 the jump table. `truth` is a shorter expression that is as true as the result of a comparison. Kinds:
 
     PURE   an expression of its operands only: folded when all are known
+    FIXED  an expression that also reads what never changes between two calls of a frame
     READ   an expression that also reads frame or state; `before` runs first
     DO     statements without a result
     END    statements that leave the block by `return`
@@ -17,7 +18,7 @@ fork on.
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.primitives.chain_spec import Fork
 
@@ -26,12 +27,35 @@ class Kind(Enum):
     """What an opcode's text is."""
 
     PURE = auto()
+    FIXED = auto()
     READ = auto()
     DO = auto()
     END = auto()
     PUSH = auto()
     DUP = auto()
     SWAP = auto()
+
+
+class Memory(Enum):
+    """What an instruction does with the frame's memory."""
+
+    NOTHING = auto()
+    LOAD = auto()
+    """Reads the word at {a}."""
+    STORE = auto()
+    """Writes the word {b} at {a}."""
+    RANGE = auto()
+    """Reads {b} bytes from {a}, and nothing else of it."""
+    ANY = auto()
+
+
+class Known(NamedTuple):
+    """What becomes of an instruction that reads a range of memory whose words are known."""
+
+    text: str
+    """Of {words}, or of them as {data}, instead of {a} and {b}."""
+    gas: int
+    """For each word: no longer dynamic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +72,25 @@ class Opcode:
     before: str = ""
     truth: str = ""
     since: Fork = Fork.BYZANTIUM
+    bits: int = 256
+    """The result is below 2**bits."""
+
+    @property
+    def memory(self) -> Memory:
+        """What it does with memory."""
+        return _MEMORY.get(self.name, Memory.NOTHING)
+
+    @property
+    def known(self) -> Known:
+        """For Memory.RANGE."""
+        return _KNOWN[self.name]
 
 
-_P, _R, _D, _E = Kind.PURE, Kind.READ, Kind.DO, Kind.END
+_P, _F, _R, _D, _E = Kind.PURE, Kind.FIXED, Kind.READ, Kind.DO, Kind.END
 _CONST, _BERLIN, _ISTANBUL = Fork.CONSTANTINOPLE, Fork.BERLIN, Fork.ISTANBUL
 _LONDON, _SHANGHAI, _CANCUN = Fork.LONDON, Fork.SHANGHAI, Fork.CANCUN
 _WARM = "warm_account(F,{a})"
+WORD_BYTES: Final = 32
 GROW_WORD: Final = "if {a}+32>len(m):expand(F,{a}+32)"
 """Memory covers the word at {a}."""
 
@@ -87,37 +124,37 @@ _ROWS = (
     Opcode(0x1C, "SHR", 3, 2, 1, _P, "({b}>>{a} if {a}<256 else 0)", since=_CONST),
     Opcode(0x1D, "SAR", 3, 2, 1, _P, "sar({a},{b})", since=_CONST),
     Opcode(0x20, "KECCAK256", 30, 2, 1, _R, "keccak(F,{a},{b})"),
-    Opcode(0x30, "ADDRESS", 2, 0, 1, _R, "F.address_word"),
+    Opcode(0x30, "ADDRESS", 2, 0, 1, _F, "F.address_word", bits=160),
     Opcode(0x31, "BALANCE", 400, 1, 1, _R, "balance(F,{a})"),
     Opcode(0x31, "BALANCE", 700, 1, 1, _R, "balance(F,{a})", since=_ISTANBUL),  # EIP-1884
     Opcode(0x31, "BALANCE", 100, 1, 1, _R, "balance(F,{a})", _WARM, since=_BERLIN),
-    Opcode(0x32, "ORIGIN", 2, 0, 1, _R, "F.tx.origin_word"),
-    Opcode(0x33, "CALLER", 2, 0, 1, _R, "F.caller_word"),
-    Opcode(0x34, "CALLVALUE", 2, 0, 1, _R, "F.value"),
-    Opcode(0x35, "CALLDATALOAD", 3, 1, 1, _R, "ib(F.data[{a}:{a}+32].ljust(32,Z),'big')"),
-    Opcode(0x36, "CALLDATASIZE", 2, 0, 1, _R, "len(F.data)"),
+    Opcode(0x32, "ORIGIN", 2, 0, 1, _F, "F.tx.origin_word", bits=160),
+    Opcode(0x33, "CALLER", 2, 0, 1, _F, "F.caller_word", bits=160),
+    Opcode(0x34, "CALLVALUE", 2, 0, 1, _F, "F.value"),
+    Opcode(0x35, "CALLDATALOAD", 3, 1, 1, _F, "word_at(F.data,{a})"),
+    Opcode(0x36, "CALLDATASIZE", 2, 0, 1, _F, "len(F.data)"),
     Opcode(0x37, "CALLDATACOPY", 3, 3, 0, _D, "copy(F,F.data,{a},{b},{c})"),
-    Opcode(0x38, "CODESIZE", 2, 0, 1, _R, "len(F.code)"),
+    Opcode(0x38, "CODESIZE", 2, 0, 1, _F, "len(F.code)"),
     Opcode(0x39, "CODECOPY", 3, 3, 0, _D, "copy(F,F.code,{a},{b},{c})"),
-    Opcode(0x3A, "GASPRICE", 2, 0, 1, _R, "F.tx.gas_price"),
+    Opcode(0x3A, "GASPRICE", 2, 0, 1, _F, "F.tx.gas_price"),
     Opcode(0x3B, "EXTCODESIZE", 700, 1, 1, _R, "extcodesize(F,{a})"),
     Opcode(0x3B, "EXTCODESIZE", 100, 1, 1, _R, "extcodesize(F,{a})", _WARM, since=_BERLIN),
     Opcode(0x3C, "EXTCODECOPY", 700, 4, 0, _D, "extcodecopy(F,{a},{b},{c},{d})"),
     Opcode(0x3C, "EXTCODECOPY", 100, 4, 0, _D, "extcodecopy(F,{a},{b},{c},{d})", _WARM, since=_BERLIN),
-    Opcode(0x3D, "RETURNDATASIZE", 2, 0, 1, _R, "len(F.returned)"),  # EIP-211
+    Opcode(0x3D, "RETURNDATASIZE", 2, 0, 1, _F, "len(F.returned)"),  # EIP-211
     Opcode(0x3E, "RETURNDATACOPY", 3, 3, 0, _D, "returndatacopy(F,{a},{b},{c})"),
     Opcode(0x3F, "EXTCODEHASH", 400, 1, 1, _R, "extcodehash(F,{a})", since=_CONST),  # EIP-1052
     Opcode(0x3F, "EXTCODEHASH", 700, 1, 1, _R, "extcodehash(F,{a})", since=_ISTANBUL),
     Opcode(0x3F, "EXTCODEHASH", 100, 1, 1, _R, "extcodehash(F,{a})", _WARM, since=_BERLIN),
     Opcode(0x40, "BLOCKHASH", 20, 1, 1, _R, "blockhash(F,{a})"),
-    Opcode(0x41, "COINBASE", 2, 0, 1, _R, "F.block.author_word"),
-    Opcode(0x42, "TIMESTAMP", 2, 0, 1, _R, "F.block.timestamp"),
-    Opcode(0x43, "NUMBER", 2, 0, 1, _R, "F.block.number"),
-    Opcode(0x44, "DIFFICULTY", 2, 0, 1, _R, "F.block.difficulty"),
-    Opcode(0x45, "GASLIMIT", 2, 0, 1, _R, "F.block.gas_limit"),
-    Opcode(0x46, "CHAINID", 2, 0, 1, _R, "F.block.chain_id", since=_ISTANBUL),  # EIP-1344
+    Opcode(0x41, "COINBASE", 2, 0, 1, _F, "F.block.author_word", bits=160),
+    Opcode(0x42, "TIMESTAMP", 2, 0, 1, _F, "F.block.timestamp"),
+    Opcode(0x43, "NUMBER", 2, 0, 1, _F, "F.block.number"),
+    Opcode(0x44, "DIFFICULTY", 2, 0, 1, _F, "F.block.difficulty"),
+    Opcode(0x45, "GASLIMIT", 2, 0, 1, _F, "F.block.gas_limit"),
+    Opcode(0x46, "CHAINID", 2, 0, 1, _F, "F.block.chain_id", since=_ISTANBUL),  # EIP-1344
     Opcode(0x47, "SELFBALANCE", 5, 0, 1, _R, "F.world.balance(F.address)", since=_ISTANBUL),  # EIP-1884
-    Opcode(0x48, "BASEFEE", 2, 0, 1, _R, "F.block.base_fee", since=_LONDON),  # EIP-3198
+    Opcode(0x48, "BASEFEE", 2, 0, 1, _F, "F.block.base_fee", since=_LONDON),  # EIP-3198
     # EIP-4844, EIP-7516: there are no blobs here, so no hash is found and the fee is its least value.
     Opcode(0x49, "BLOBHASH", 3, 1, 1, _P, "0x0", since=_CANCUN),
     Opcode(0x4A, "BLOBBASEFEE", 2, 0, 1, _P, "0x1", since=_CANCUN),
@@ -164,6 +201,25 @@ _ROWS = (
     Opcode(0xFE, "INVALID", 0, 0, 0, _E, "raise InvalidOpcode"),
     Opcode(0xFF, "SELFDESTRUCT", 5000, 1, 0, _E, "selfdestruct(F,{a});return None"),
 )
+
+_MEMORY: Final = {
+    "MLOAD": Memory.LOAD,
+    "MSTORE": Memory.STORE,
+    **dict.fromkeys(("KECCAK256", "LOG0", "LOG1", "LOG2", "LOG3", "LOG4", "RETURN", "REVERT"), Memory.RANGE),
+    **dict.fromkeys(("CALLDATACOPY", "CODECOPY", "EXTCODECOPY", "RETURNDATACOPY", "MCOPY"), Memory.ANY),
+    **dict.fromkeys(("MSTORE8", "MSIZE", "CREATE", "CREATE2"), Memory.ANY),
+    **dict.fromkeys(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"), Memory.ANY),
+}
+_KNOWN: Final = {
+    "KECCAK256": Known("hash_of({words})", 6),
+    "LOG0": Known("log_data(F,{data},())", 256),
+    "LOG1": Known("log_data(F,{data},({c},))", 256),
+    "LOG2": Known("log_data(F,{data},({c},{d}))", 256),
+    "LOG3": Known("log_data(F,{data},({c},{d},{e}))", 256),
+    "LOG4": Known("log_data(F,{data},({c},{d},{e},{f}))", 256),
+    "RETURN": Known("F.output={data};return None", 0),
+    "REVERT": Known("F.output={data};F.reverted=True;return None", 0),
+}
 
 
 @cache

@@ -9,6 +9,8 @@ from typing import Final
 
 from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
+from node.execution.evm.world import SLOT, WARM
+from node.native import has, kernel_or, kernels
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address
 from node.primitives.receipt import Log
@@ -94,6 +96,26 @@ def sar(shift: int, word: int) -> int:
 # --- memory
 
 
+def word_at_in_python(data: bytes, offset: int) -> int:
+    """32 bytes from an offset, zeros past the end."""
+    return int.from_bytes(data[offset : offset + 32].ljust(32, b"\0"), "big")
+
+
+def hash_of_in_python(*words: int) -> int:
+    """KECCAK256 of words that stand one after another."""
+    return int.from_bytes(keccak256(b"".join([word.to_bytes(32, "big") for word in words])), "big")
+
+
+def word_bytes_in_python(words: tuple[int, ...]) -> tuple[bytes, ...]:
+    """Each word in 32 bytes."""
+    return tuple([word.to_bytes(32, "big") for word in words])
+
+
+word_at = kernel_or(word_at_in_python, "word_at")
+word_bytes = kernel_or(word_bytes_in_python, "word_bytes")
+hash_of = kernel_or(hash_of_in_python, "hash_of")
+
+
 def keccak(frame: Frame, offset: int, size: int) -> int:
     """KECCAK256 of a range of memory: 6 gas per word."""
     frame.gas = gas = frame.gas - 6 * ((size + 31) >> 5)
@@ -130,12 +152,15 @@ def returndatacopy(frame: Frame, target: int, offset: int, size: int) -> None:
 
 def log(frame: Frame, offset: int, size: int, topics: tuple[int, ...]) -> None:
     """Leave a log: 8 gas per byte beside the static price."""
+    charge(frame, 8 * size)
+    log_data(frame, read(frame, offset, size), topics)
+
+
+def log_data(frame: Frame, data: bytes, topics: tuple[int, ...]) -> None:
+    """Leave a log that is paid for."""
     if frame.static:
         raise WriteProtection
-    charge(frame, 8 * size)
-    data = read(frame, offset, size)
-    words = tuple([topic.to_bytes(32, "big") for topic in topics])
-    frame.world.logs.append(_log((frame.address, words, data)))
+    frame.world.logs.append(_log((frame.address, word_bytes(topics), data)))
 
 
 # --- accounts and block
@@ -179,7 +204,7 @@ def blockhash(frame: Frame, number: int) -> int:
 # --- storage
 
 
-def sload(frame: Frame, slot: int) -> int:
+def sload_in_python(frame: Frame, slot: int) -> int:
     """SLOAD with the cold surcharge (EIP-2929)."""
     world, address = frame.world, frame.address
     key = (address, slot)
@@ -220,7 +245,7 @@ def sstore_berlin(frame: Frame, slot: int, value: int) -> None:
     _sstore_warm(frame, slot, value, _CLEAR_REFUND)
 
 
-def sstore_london(frame: Frame, slot: int, value: int) -> None:
+def sstore_london_in_python(frame: Frame, slot: int, value: int) -> None:
     """SSTORE with the smaller refund (EIP-3529)."""
     _sstore_warm(frame, slot, value, 4_800)
 
@@ -288,6 +313,12 @@ def _sstore_metered(
         charge(frame, read_gas)
         world.refund += _refund_of_change(original, current, value, clear_refund, read_gas, reset_gas)
     world.set_storage(key, current, value)
+
+
+sload, sstore_london = sload_in_python, sstore_london_in_python
+if kernels is not None and has("sstore"):
+    kernels.bind_storage(sload_in_python, sstore_london_in_python, SLOT, WARM)
+    sload, sstore_london = kernels.sload, kernels.sstore
 
 
 def tstore(frame: Frame, slot: int, value: int) -> None:

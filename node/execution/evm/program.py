@@ -54,7 +54,7 @@ _NAMES: Final[dict[str, Any]] = {
         for name, value in vars(module).items()
         if callable(value)
     },
-    **{function.__name__: function for function in (len,)},
+    **{function.__name__: function for function in (len, bytes)},
 }
 """All that generated code can see; it stands where Python's builtins would, shared by all programs."""
 

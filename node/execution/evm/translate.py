@@ -60,9 +60,9 @@ def function_of_opcode(opcode: Opcode, folding: Mapping[str, Any]) -> str:
     else:
         writer.owed = opcode.gas
         operands = writer.operands(opcode)
+        text = writer.text_of(opcode, operands)
         writer.pay()
         writer.settle()
-        text = opcode.text.format(**operands)
         writer.emit(text.replace("NEXT", "F.following").replace("JUMPS", "F.program.jumps"))
     return "def op(S,F):\n" + "".join(f" {line}\n" for line in writer.finish() or ["pass"])
 
@@ -82,13 +82,16 @@ class _Translation:
         self._is_likely = is_likely
         self._instructions_max = instructions_max
         self._destinations = destinations
-        self._writer = Writer(folding)
+        self._folding = folding
         self._named: set[int] = set()
         self._taken: set[int] = set()
         self._instructions = 0
 
     def run(self, start: int) -> Function:
         """Translate from `start` as far as it makes sense."""
+        # No jump leads to the beginning of most contracts: it is where their frames begin and nothing else.
+        begins_frame = start == 0 and not is_destination(self._destinations, 0)
+        self._writer = Writer(self._folding, begins_frame=begins_frame)
         first = self._block_at(start)
         goes_on: int | None = start
         while goes_on is not None:
@@ -132,12 +135,12 @@ class _Translation:
         """An instruction that stops the frame or calls."""
         writer = self._writer
         operands = writer.operands(opcode)
+        text = writer.text_of(opcode, operands)
         writer.pay()
-        text = opcode.text
         if "NEXT" in text:
             writer.settle()
             text = text.replace("NEXT", self._name(following))
-        writer.emit(text.format(**operands))
+        writer.emit(text)
         return None
 
     def _branch(self, target: Symbol, condition: Symbol, following: int) -> int | None:
@@ -158,8 +161,7 @@ class _Translation:
         """Leave where the condition holds, go on where it does not."""
         writer = self._writer
         writer.lines.append(f"if {condition}:")
-        writer.pay(" ")
-        writer.settle(" ")
+        writer.leave(" ")
         writer.lines.append(f" return {other}")
         return following
 
@@ -168,8 +170,7 @@ class _Translation:
 
     def _end(self, following: str) -> int | None:
         """Leave for good."""
-        self._writer.pay()
-        self._writer.settle()
+        self._writer.leave()
         self._writer.lines.append(f"return {following}")
         return None
 

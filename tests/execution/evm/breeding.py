@@ -104,6 +104,39 @@ def a_precompiled(random: Random) -> bytes:
     return stores + run(opcode, random.choice((200, 7_000, 10**6)), number, *value, 0, size, 0x100, 64)
 
 
+def some_words(random: Random) -> bytes:
+    """Words side by side in memory, as compilers lay out keys of mappings, and what is made of them."""
+    base = random.choice((0, 0, 0, 0x40, 1, 31))
+    sources = (b"\x33", b"\x30\x80\x01", b"\x80", b"\x5a", push(0) + b"\x35", push(word(random)))
+    masks = (
+        b"",
+        b"",
+        push(2**160 - 1) + b"\x16",
+        push(random.choice((0, 1, 0xFF, 0xF0, 2**200 - 1))) + b"\x16",
+    )
+
+    def use() -> bytes:
+        place, size = base + 32 * random.randrange(3), 32 * random.randrange(4)
+        opcode = random.choice((0x20, 0x20, 0x20, 0x51, 0x52, 0x59, *range(0xA0, 0xA5)))
+        if opcode == 0x20:
+            return run(opcode, place, size)
+        if opcode == 0x51:
+            return run(opcode, place + random.choice((0, 0, 0, 1, 32)))
+        if opcode == 0x52:
+            return push(place + random.choice((0, 0, 0, 1, 17))) + bytes((opcode,))
+        return (
+            run(opcode, place, size, *(word(random) for _ in range(4))) if opcode > 0x59 else bytes((opcode,))
+        )
+
+    parts = [
+        random.choice(sources) + random.choice(masks) + push(base + 32 * random.randrange(4)) + b"\x52"
+        for _ in range(random.randrange(2, 6))
+    ]
+    for _ in range(random.randrange(1, 4)):
+        parts.insert(random.randrange(1, len(parts) + 1), use())
+    return b"".join(parts)
+
+
 MAKERS: tuple[tuple[int, Callable[[Random], bytes]], ...] = (
     (30, lambda r: run(r.choice((*range(1, 12), *range(0x10, 0x1E))), word(r), word(r), word(r))),
     (12, lambda r: push(word(r))),
@@ -115,6 +148,7 @@ MAKERS: tuple[tuple[int, Callable[[Random], bytes]], ...] = (
     (9, lambda r: run(r.choice((0x55, 0x55, 0x5D)), r.randrange(3), r.choice((0, 1, 2, 2**200)))),
     (4, lambda r: run(r.choice((0x37, 0x39, 0x5E)), r.randrange(99), far(r, 99), r.randrange(99))),
     (1, lambda r: run(0x3E, r.randrange(99), far(r, 5), r.randrange(3))),
+    (8, some_words),
     (3, lambda r: run(0x20, r.randrange(99), r.randrange(99))),
     (2, lambda r: run(0xA0 + r.randrange(5), *(r.randrange(99) for _ in range(6)))),
     (2, lambda r: run(r.choice((0x31, 0x3B, 0x3F, 0x40)), r.choice((r.randrange(0x1040), word(r))))),

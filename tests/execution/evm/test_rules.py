@@ -93,7 +93,6 @@ def test_translation_of_a_small_contract():
 
 GOLDEN = """\
 def b0(S,F):
- if len(S)>1023:raise StackOverflow
  F.gas=g=F.gas-3
  if g<0:raise OutOfGas
  S.append(0x4)
@@ -129,7 +128,6 @@ def test_blocks_that_follow_one_another_become_one_function():
 
 JOINED = """\
 def b0(S,F):
- if len(S)>1021:raise StackOverflow
  t1=F.caller_word
  t2=F.tx.origin_word
  if not(t2<t1):
@@ -140,6 +138,35 @@ def b0(S,F):
  F.gas=g=F.gas-56
  if g<0:raise OutOfGas
  sstore_london(F,0x0,0x5)
+ return None
+"""
+
+
+def test_words_that_are_stored_to_be_hashed_reach_memory_only_where_the_function_is_left():
+    """Where a mapping keeps a value, twice: the second hash is the first; memory is paid for."""
+    hashed = "CALLER 0 MSTORE 7 32 MSTORE 64 0 KECCAK256"
+    code = assemble(f"{hashed} {hashed} SLOAD CALLVALUE 31 JUMPI SSTORE STOP JUMPDEST")
+    assert ProgramCache(Fork.LONDON).once(code).translated(0, 100).source == HASHED
+
+
+HASHED = """\
+def b0(S,F):
+ m=F.memory
+ t1=F.caller_word
+ t2=hash_of(t1,0x7)
+ t3=sload(F,t2)
+ t4=F.value
+ if t4:
+  F.gas=g=F.gas-251
+  if g<0:raise OutOfGas
+  m.extend(bytes(64))
+  m[0x0:0x20]=t1.to_bytes(32,'big')
+  m[0x20:0x40]=0x7.to_bytes(32,'big')
+  S.extend((t2,t3))
+  return bad_jump()
+ F.gas=g=F.gas-251
+ if g<0:raise OutOfGas
+ sstore_london(F,t3,t2)
  return None
 """
 
