@@ -24,7 +24,7 @@ static PyObject *py_layered_row(PyObject *self, PyObject *const *args, Py_ssize_
 
 /* --- before-images; the format stands in node.state.before_images */
 
-enum { WHOLE = 0, DIFFERENCE = 1, WHOLE_ONE_IN = 16, ROW_BYTES_MIN = 113, ROW_BYTES_MAX = 0xFFFF };
+enum { WHOLE = 0, DIFFERENCE = 1, WHOLE_ONE_IN = 8, ROW_BYTES_MIN = 113, ROW_BYTES_MAX = 0xFFFF };
 
 /* CRC-32 as in zlib (RFC 1952, section 8), of bytes and one more. */
 static uint32_t crc32_of(const uint8_t *data, size_t size, uint8_t last)
@@ -44,7 +44,7 @@ static uint32_t crc32_of(const uint8_t *data, size_t size, uint8_t last)
     return ~(table[(crc ^ last) & 0xFF] ^ (crc >> 8));
 }
 
-/* Whether the image at a place is whole in any case: in one of sixteen blocks, drawn by the row's key. */
+/* Whether the image at a place is whole in any case: in one of eight blocks, drawn by the row's key. */
 static int is_drawn(PyObject *place)
 {
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(place);

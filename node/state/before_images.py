@@ -3,8 +3,9 @@
 A changed trie node mostly differs from its predecessor in one child's hash, 32 bytes of 532. Kept whole, a
 changed account leaves 980 bytes of history in a state of 200,000; kept like this, 360. To read a row back,
 start at the next change whose image is whole (or at the row as it is now) and undo the changes before it. To
-keep this short, a row has a whole image in one of every sixteen blocks, drawn by its key: if it changes in
-every block it has one in each sixteen; of any other row's images one in sixteen is whole.
+keep this short, a row has a whole image in one of every eight blocks, drawn by its key: if it changes in
+every block it has one in each eight; of any other row's images one in eight is whole. With one in sixteen an
+archive is 7 % smaller, and an old proof reads twice as many images.
 
     (empty)                        there was no row
     0x00 row                       the row
@@ -21,7 +22,7 @@ from node.primitives.ids import BlockNumber
 from node.storage import schema
 from node.storage.kv import Batch
 
-WHOLE_ONE_IN: Final = 16
+WHOLE_ONE_IN: Final = 8
 ROW_BYTES_MIN: Final = 113
 """Shorter rows are kept whole. That of a contract's account has 112 bytes: it is read before each of its old
 slots, and the difference is most of it."""

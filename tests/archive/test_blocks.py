@@ -142,7 +142,7 @@ def test_a_chain_that_reorganises_under_the_writer_is_noticed(tmp_path: Path) ->
     world = World(20, signers=1)
     maker = FileMaker(world.history, 0, 15, _prepared(tmp_path))
     assert not maker.step(8)
-    fork = world.reader.header_by_number(4)
+    fork = world.reader.header_by_number(6)
     for number in range(20):
         block = world.maker.make(fork, [], vanity=b"rival" + bytes([number]) * 2, delay_s=1)
         fork = block.header
