@@ -6,7 +6,7 @@ out. Nothing is retried: what a node refuses is counted with its reason.
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,11 +83,13 @@ def verify_plan(plan: Plan) -> None:
         raise DevnetError(f"a count of {plan.count}; at least 1 is needed")
 
 
-def run_load(network: RunningNetwork, plan: Plan, say: Say) -> Outcome:
-    """Send by plan, then wait until all is mined or MINED_TIMEOUT_S have passed."""
+def run_load(
+    network: RunningNetwork, plan: Plan, say: Say, enough: Callable[[], bool] = lambda: False
+) -> Outcome:
+    """Send by plan, or until it is enough, then wait until all is mined or MINED_TIMEOUT_S have passed."""
     verify_plan(plan)
     run = _Run(network, plan, say)
-    run.send_all()
+    run.send_all(enough)
     run.wait_mined()
     return run.outcome
 
@@ -110,9 +112,9 @@ class _Run:
         self._fees = read_fees(self._watched)
         self._seen = int(self._watched.call("eth_blockNumber"), 16)
 
-    def send_all(self) -> None:
+    def send_all(self, enough: Callable[[], bool]) -> None:
         start, sent, said = time.monotonic(), 0, 0.0
-        while sent < self._plan.total:
+        while sent < self._plan.total and not enough():
             elapsed = time.monotonic() - start
             due = min(self._plan.total, int(elapsed * self._plan.per_second) + 1)
             self._send(range(sent, due))
