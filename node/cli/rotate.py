@@ -99,11 +99,12 @@ def rotate(args: argparse.Namespace) -> None:
     if args.node_key:
         peers = [NodeRpc(url, token) for url in args.peer]
         identity = NodeKeyRotation(settings, nodes[0], peers, args.peer_config, restart, wait)
-        journal = walk(OnRecord(identity, args.audit), args.state, args.to or "forgotten", _say)
+        steps, last = identity.choreography(), "forgotten"
     else:
         making = Making(args.new, args.light, _at_signer(args.at_signer))
         rotation = ValidatorRotation(args.config, settings, nodes, restart, wait, making)
-        journal = walk(OnRecord(rotation, args.audit), args.state, args.to or "disabled", _say)
+        steps, last = rotation.choreography(), "disabled"
+    journal = walk(OnRecord(steps, args.audit), args.state, args.to or last, _say)
     show({"done": journal.done, **journal.facts}, as_json=args.json)
 
 
@@ -168,9 +169,6 @@ class Making:
 class ValidatorRotation:
     """The steps for the key that seals."""
 
-    what = "validator"
-    steps: Sequence[str] = STEPS
-
     def __init__(
         self,
         config: Path,
@@ -190,47 +188,28 @@ class ValidatorRotation:
         self._wait = wait
         self._making = making
 
-    def do(self, step: str, facts: Mapping[str, str]) -> Mapping[str, str]:
-        """See the port."""
-        match step:
-            case "made":
-                return self._make()
-            case "admitted":
-                self._vote(facts["new_address"], admit=True)
-            case "switched":
-                self._switch(facts["new_name"], facts["new_address"])
-            case "dropped":
-                self._vote(facts["old_address"], admit=False)
-            case "disabled":
-                self._refuse_in_use(facts["old_address"])
-                self._place().disable(facts["old_name"])
-            case "destroyed":
-                self._refuse_in_use(facts["old_address"])
-                self._place().destroy(facts["old_name"])
-            case _:
-                raise AssertionError(step)
-        return {}
+    def choreography(self) -> "Choreography":
+        """The steps, each with its reverse."""
+        from node.signing.rotation import Deed, Deeds
 
-    def undo(self, step: str, facts: Mapping[str, str]) -> None:
-        """See the port."""
-        match step:
-            case "made" if "new_address" not in facts:
-                _say("if a key was made, it was not noted; it lies beside the old one and has signed nothing")
-            case "made":
-                self._refuse_in_use(facts["new_address"])
-                self._place().disable(facts["new_name"])
-            case "admitted":
-                self._vote(facts["new_address"], admit=False)
-            case "switched":
-                self._switch(facts["old_name"], facts["old_address"])
-            case "dropped":
-                self._vote(facts["old_address"], admit=True)
-            case "disabled":
-                self._place().enable(facts["old_name"])
-            case "destroyed":
-                raise ConfigError(["a key that was destroyed does not come back"])
-            case _:
-                raise AssertionError(step)
+        deeds = (
+            Deed(lambda facts: self._make(), self._put_new_aside),
+            Deed(
+                lambda facts: self._vote(facts["new_address"], admit=True),
+                lambda facts: self._vote(facts["new_address"], admit=False),
+            ),
+            Deed(
+                lambda facts: self._switch(facts["new_name"], facts["new_address"]),
+                lambda facts: self._switch(facts["old_name"], facts["old_address"]),
+            ),
+            Deed(
+                lambda facts: self._vote(facts["old_address"], admit=False),
+                lambda facts: self._vote(facts["old_address"], admit=True),
+            ),
+            Deed(self._disable, lambda facts: self._place().enable(facts["old_name"])),
+            Deed(self._destroy, _refuse_return),
+        )
+        return Deeds("validator", dict(zip(STEPS, deeds, strict=True)))
 
     # --- the deeds
 
@@ -255,6 +234,21 @@ class ValidatorRotation:
             "new_address": "0x" + address.hex(),
             "new_name": name,
         }
+
+    def _put_new_aside(self, facts: Mapping[str, str]) -> None:
+        if "new_address" not in facts:
+            _say("if a key was made, it was not noted; it lies beside the old one and has signed nothing")
+            return
+        self._refuse_in_use(facts["new_address"])
+        self._place().disable(facts["new_name"])
+
+    def _disable(self, facts: Mapping[str, str]) -> None:
+        self._refuse_in_use(facts["old_address"])
+        self._place().disable(facts["old_name"])
+
+    def _destroy(self, facts: Mapping[str, str]) -> None:
+        self._refuse_in_use(facts["old_address"])
+        self._place().destroy(facts["old_name"])
 
     def _vote(self, address: str, *, admit: bool) -> None:
         for node in self._nodes:
@@ -292,6 +286,10 @@ class ValidatorRotation:
         base = self._config.absolute().parent
         scrypt_n = LIGHT_SCRYPT_N if self._making.light else SCRYPT_N
         return place_of(self._settings.signing, base, scrypt_n, self._making.at_signer)
+
+
+def _refuse_return(facts: Mapping[str, str]) -> None:
+    raise ConfigError(["a key that was destroyed does not come back"])
 
 
 def _signs_as(node: NodeRpc, address: str) -> bool:

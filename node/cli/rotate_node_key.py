@@ -13,6 +13,7 @@ from node.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.primitives.crypto import PrivateKey
+    from node.signing.rotation import Choreography
 
 NEXT: Final = ".next"
 OLD: Final = ".old"
@@ -28,9 +29,6 @@ class Waiting(Protocol):
 
 class NodeKeyRotation:
     """The steps for the key that a node is known by among its peers."""
-
-    what = "node"
-    steps: Sequence[str] = ("made", "told", "switched", "forgotten")
 
     def __init__(
         self,
@@ -51,35 +49,30 @@ class NodeKeyRotation:
         self._restart = restart
         self._wait = wait
 
-    def do(self, step: str, facts: Mapping[str, str]) -> Mapping[str, str]:
-        """See the port."""
-        match step:
-            case "made":
-                return self._make()
-            case "told":
-                self._exchange(facts["old"], facts["new"], add=facts["new_enode"])
-            case "switched":
-                self._switch(self._side(NEXT), self._side(OLD), facts["new"])
-            case "forgotten":
-                self._forget(facts["old_enode"])
-            case _:
-                raise AssertionError(step)
-        return {}
+    def choreography(self) -> "Choreography":
+        """The steps, each with its reverse."""
+        from node.signing.rotation import Deed, Deeds
 
-    def undo(self, step: str, facts: Mapping[str, str]) -> None:
-        """See the port."""
-        match step:
-            case "made":
-                self._side(NEXT).unlink(missing_ok=True)
-            case "told":
-                self._exchange(facts["new"], facts["old"], add=facts["old_enode"])
-                self._forget(facts["new_enode"])
-            case "switched":
-                self._switch(self._side(OLD), self._side(NEXT), facts["old"])
-            case "forgotten":
-                self._exchange(facts["new"], facts["new"], add=facts["old_enode"])
-            case _:
-                raise AssertionError(step)
+        return Deeds(
+            "node",
+            {
+                "made": Deed(
+                    lambda facts: self._make(), lambda facts: self._side(NEXT).unlink(missing_ok=True)
+                ),
+                "told": Deed(
+                    lambda facts: self._exchange(facts["old"], facts["new"], add=facts["new_enode"]),
+                    self._take_word_back,
+                ),
+                "switched": Deed(
+                    lambda facts: self._switch(self._side(NEXT), self._side(OLD), facts["new"]),
+                    lambda facts: self._switch(self._side(OLD), self._side(NEXT), facts["old"]),
+                ),
+                "forgotten": Deed(
+                    lambda facts: self._forget(facts["old_enode"]),
+                    lambda facts: self._exchange(facts["new"], facts["new"], add=facts["old_enode"]),
+                ),
+            },
+        )
 
     # --- the deeds
 
@@ -106,6 +99,10 @@ class NodeKeyRotation:
             text = config.read_text()
             if before in text and before != after:
                 replace_file(config, text.replace(before, after), mode=config.stat().st_mode & 0o777)
+
+    def _take_word_back(self, facts: Mapping[str, str]) -> None:
+        self._exchange(facts["new"], facts["old"], add=facts["old_enode"])
+        self._forget(facts["new_enode"])
 
     def _switch(self, come: Path, go: Path, identity: str) -> None:
         if come.exists():

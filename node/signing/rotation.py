@@ -50,6 +50,32 @@ class Choreography(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What one step does, and what takes it back: either may be done again. Told what the journal knows."""
+
+    do: Callable[[Mapping[str, str]], Mapping[str, str] | None]
+    undo: Callable[[Mapping[str, str]], None]
+
+
+class Deeds:
+    """A choreography as a table."""
+
+    def __init__(self, what: str, deeds: Mapping[str, Deed]) -> None:
+        """`deeds`: the steps in their order."""
+        self.what = what
+        self.steps: Sequence[str] = tuple(deeds)
+        self._deeds = deeds
+
+    def do(self, step: str, facts: Mapping[str, str]) -> Mapping[str, str]:
+        """See the port."""
+        return self._deeds[step].do(facts) or {}
+
+    def undo(self, step: str, facts: Mapping[str, str]) -> None:
+        """See the port."""
+        self._deeds[step].undo(facts)
+
+
 def path_between(steps: Sequence[str], done: str, target: str) -> list[tuple[str, bool]]:
     """What is to be done from one place to another: (step, forward), in order."""
     places = [BEGUN, *steps]

@@ -96,7 +96,7 @@ class Site:
             Making(),  # type: ignore[list-item]
         )
         log = self.journal.with_name("log")
-        return walk(OnRecord(rotation, log), self.journal, to, lambda line: network.live())
+        return walk(OnRecord(rotation.choreography(), log), self.journal, to, lambda line: network.live())
 
     def labels(self) -> dict[str, str | None]:
         """Whose key each label has."""
