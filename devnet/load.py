@@ -21,6 +21,8 @@ SECONDS_MAX: Final = 3_600.0
 TICK_S: Final = 0.1
 SAY_EVERY_S: Final = 2.0
 MINED_TIMEOUT_S: Final = 60.0
+RECEIPTS_EVERY_S: Final = 2.0
+"""Meanwhile blocks alone say what is mined."""
 TRANSFER_GAS: Final = 21_000
 
 
@@ -128,8 +130,12 @@ class _Run:
 
     def wait_mined(self) -> None:
         deadline = time.monotonic() + MINED_TIMEOUT_S
+        look = time.monotonic() + RECEIPTS_EVERY_S
         while self.outcome.missing and time.monotonic() < deadline:
             self._look_at_new_blocks()
+            if time.monotonic() >= look:
+                self._ask_for_receipts()
+                look = time.monotonic() + RECEIPTS_EVERY_S
             time.sleep(TICK_S)
 
     def _client_of(self, wallet: int) -> RpcClient:
@@ -169,6 +175,16 @@ class _Run:
                 self._seen = number
         except Unreachable:
             return  # a node that was hurt on purpose; it is asked again
+
+    def _ask_for_receipts(self) -> None:
+        """Of what is missing: a block whose place another one took since it was looked at is not seen."""
+        missing = [each for each in self.outcome.sent_at if each not in self.outcome.mined_after_s]
+        try:
+            receipts = self._watched.batch([("eth_getTransactionReceipt", (each,)) for each in missing])
+        except Unreachable:
+            return
+        found = zip(missing, receipts, strict=True)
+        self._note_mined([each for each, receipt in found if isinstance(receipt, dict)])
 
     def _note_mined(self, hashes: Sequence[str]) -> None:
         now = time.monotonic()

@@ -1,7 +1,13 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from devnet import launcher, load
 from devnet.errors import DevnetError
-from devnet.load import Outcome, Plan, verify_plan
+from devnet.generate import generate
+from devnet.load import Outcome, Plan, run_load, verify_plan
+from tests.devnet.fakes import chain as fakes
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,27 @@ def test_the_summary_counts_what_is_missing_and_orders_delays() -> None:
     assert (summary["mined_after_s_median"], summary["mined_after_s_max"]) == (2.0, 3.0)
     assert summary["accepted_per_s"] == 2.0
     assert Outcome().summary()["mined_after_s_max"] is None
+
+
+def test_what_a_block_held_that_took_anothers_place_is_found_by_its_receipt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = fakes.FakeNetwork(generate(fakes.network(), tmp_path))
+    sent: list[str] = []
+
+    def take(raw: str) -> str:
+        sent.append(raw)
+        return "0x"
+
+    answers: dict[str, Any] = {
+        "eth_getBlockByNumber": lambda number, full: {"baseFeePerGas": "0x7", "transactions": []},
+        "eth_maxPriorityFeePerGas": lambda: "0x1",
+        "eth_sendRawTransaction": take,
+        "eth_getTransactionReceipt": lambda tx_hash: {"transactionHash": tx_hash} if len(sent) == 3 else None,
+    }
+    for fake in network.fakes.values():
+        fake.changed = answers
+    monkeypatch.setattr(launcher, "is_running", lambda node: True)
+    monkeypatch.setattr(load, "RECEIPTS_EVERY_S", 0.0)
+    outcome = run_load(network, Plan(1_000, 5, count=3), lambda line: None)
+    assert (len(outcome.sent_at), len(outcome.mined_after_s), outcome.missing) == (3, 3, 0)
