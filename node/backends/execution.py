@@ -64,12 +64,12 @@ class ExecutorBackend:
 
     def call(self, place: CallPlace, call: Call, interrupted: Interrupted) -> CallResult:
         """See the port."""
-        view = self._state_at(place.header)
+        view = self._view(place, call)
         return self._executor.call(self._context(place), view, call, place.accounts, interrupted=interrupted)
 
     def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
         """See the port."""
-        view = self._state_at(place.header)
+        view = self._view(place, call)
         context = self._context(place)
         try:
             return estimate_gas(
@@ -87,7 +87,7 @@ class ExecutorBackend:
 
     def create_access_list(self, place: CallPlace, call: Call, interrupted: Interrupted) -> AccessListOutcome:
         """See the port."""
-        view = self._state_at(place.header)
+        view = self._view(place, call)
         found = create_access_list(
             self._executor, self._context(place), view, call, place.accounts, interrupted
         )
@@ -158,6 +158,10 @@ class ExecutorBackend:
         tracer = _tracer(options, options.bytes_max)
         self._executor.call(self._context(place), view, call, place.accounts, tracer, interrupted)
         return tracer.result()
+
+    def _view(self, place: CallPlace, call: Call) -> StateView:
+        """What a call runs over."""
+        return self._state_at(place.header)
 
     def _context(self, place: CallPlace) -> BlockContext:
         """What the code may know of its block: that of `place.header`, or of the one to come."""

@@ -148,7 +148,7 @@ class LightChain:
 
 
 class LightExecution(ExecutorBackend):
-    """ExecutionBackend over proved state: what a call will read is fetched in one batch before it runs."""
+    """ExecutionBackend over proved state: what a call will read and is not here is fetched in one batch."""
 
     def __init__(self, client: LightClient, executor: Executor) -> None:
         super().__init__(client, executor)
@@ -156,28 +156,30 @@ class LightExecution(ExecutorBackend):
 
     def call(self, place: CallPlace, call: Call, interrupted: Interrupted) -> CallResult:
         """See the port."""
-        self._prefetch(place, call)
         result = super().call(place, call, interrupted)
         self._client.state.remember(call.to, call.data, result.touched)
         return result
 
-    def estimate_gas(self, place: CallPlace, call: Call, interrupted: Interrupted) -> int:
-        """See the port."""
-        self._prefetch(place, call)
-        return super().estimate_gas(place, call, interrupted)
-
-    def _prefetch(self, place: CallPlace, call: Call) -> None:
+    def _view(self, place: CallPlace, call: Call) -> StateView:
         header, state = place.header, self._client.state
+        known = state.hint(call.to, call.data)
+        if known is None:
+            return state.view(header, lambda: self._prefetch(header, call, self._foreseen(header, call)))
+        self._prefetch(header, call, known)
+        return state.view(header)
+
+    def _foreseen(self, header: Header, call: Call) -> AccessList:
+        """What an upstream thinks that a call will read."""
+        if not call.data:
+            return ()
         wanted = {"from": hex_of(call.sender), "data": hex_of(call.data), "value": hex(call.value)}
         if call.to is not None:
             wanted["to"] = hex_of(call.to)
-        touched: AccessList = ()
-        if call.data:
-            touched = state.hint(
-                header, call.to, call.data, lambda provider: provider.access_list(wanted, header.hash)
-            )
+        return self._client.state.ask_hint(lambda provider: provider.access_list(wanted, header.hash))
+
+    def _prefetch(self, header: Header, call: Call, touched: AccessList) -> None:
         accounts = [call.sender, self._client.author_of(header)]
-        state.prefetch(header, touched, accounts if call.to is None else [*accounts, call.to])
+        self._client.state.prefetch(header, touched, accounts if call.to is None else [*accounts, call.to])
 
 
 class LightPool:

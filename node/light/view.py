@@ -2,9 +2,10 @@
 
 What is kept is keyed by content: accounts by state root, slots by storage root, code by hash. A new block
 costs one proof for each account that a call reads; the slots and the code of a contract that the block did
-not touch are still there. What a call is likely to read is fetched in one batch before it runs: what the same
-call read last time, or else what an upstream says it will read (eth_createAccessList). That is a hint and no
-more: whatever is missing is fetched when it is read, and all of it is proved.
+not touch are still there. What a call is likely to read is fetched in one batch: before it runs what the same
+call read last time, or else, once it reads what is not at hand, what an upstream says it will read
+(eth_createAccessList). That is a hint and no more: whatever is missing is fetched when it is read, and all of
+it is proved.
 """
 
 import threading
@@ -80,9 +81,16 @@ class ProvedState:
         self._codes: Recent[Hash32, bytes] = Recent(CODES_KEPT)
         self._hints: Recent[tuple[Address | None, bytes], AccessList] = Recent(HINTS_KEPT)
 
-    def view(self, header: Header) -> "ProvedView":
-        """The state after a verified header."""
-        return ProvedView(self, header)
+    def view(self, header: Header, look_ahead: Callable[[], None] | None = None) -> "ProvedView":
+        """The state after a verified header; `look_ahead` is called once, when something is not at hand."""
+        return ProvedView(self, header, look_ahead)
+
+    def has(self, header: Header, address: Address, slot: int | None = None) -> bool:
+        """Whether an account, and a slot of it, can be read without an upstream."""
+        account = self._accounts.get((header.state_root, address))
+        if account is None or slot is None or account.storage_root == EMPTY_ROOT:
+            return account is not None
+        return self._slots.get((account.storage_root, slot)) is not None
 
     def account(self, header: Header, address: Address) -> ProvedAccount:
         """An account, or that there is none."""
@@ -160,13 +168,12 @@ class ProvedState:
         if codes:
             self._fetch_codes(header, codes)
 
-    def hint(
-        self, header: Header, to: Address | None, data: bytes, ask: Callable[[Provider], AccessList]
-    ) -> AccessList:
-        """What this call read last time, or what an upstream thinks it will."""
-        known = self._hints.get((to, data))
-        if known is not None:
-            return known
+    def hint(self, to: Address | None, data: bytes) -> AccessList | None:
+        """What this call read last time; None for one that is new."""
+        return self._hints.get((to, data))
+
+    def ask_hint(self, ask: Callable[[Provider], AccessList]) -> AccessList:
+        """What an upstream thinks that a call will read."""
         try:
             return self._upstreams.ask("a hint", ask)
         except RequestError:
@@ -207,12 +214,16 @@ class ProvedState:
 class ProvedView:
     """StateView over proofs. Reading may wait for an upstream; NothingProved when none can prove it."""
 
-    def __init__(self, state: ProvedState, header: Header) -> None:
+    def __init__(
+        self, state: ProvedState, header: Header, look_ahead: Callable[[], None] | None = None
+    ) -> None:
         self._state, self._header = state, header
+        self._look_ahead = look_ahead
         self._owners: dict[Hash32, Address] = {}
 
     def account(self, address: Address) -> Account | None:
         """See the port."""
+        self._foresee(address)
         account = self._state.account(self._header, address).account
         if account is not None and account.code_hash != EMPTY_HASH:
             self._owners[account.code_hash] = address
@@ -220,6 +231,7 @@ class ProvedView:
 
     def storage(self, address: Address, slot: int) -> int:
         """See the port."""
+        self._foresee(address, slot)
         return self._state.slot(self._header, address, slot)
 
     def code(self, code_hash: Hash32) -> bytes:
@@ -230,3 +242,8 @@ class ProvedView:
         if owner is None:
             raise InvalidClaim(f"code {hex_of(code_hash)} of an account that was never read")
         return self._state.code(self._header, code_hash, owner)
+
+    def _foresee(self, address: Address, slot: int | None = None) -> None:
+        if self._look_ahead is not None and not self._state.has(self._header, address, slot):
+            look_ahead, self._look_ahead = self._look_ahead, None
+            look_ahead()

@@ -442,6 +442,28 @@ async def test_a_false_hint_changes_no_answer(edge: Edge, hint: Any) -> None:
     )
 
 
+async def test_a_new_question_about_what_is_at_hand_goes_to_no_upstream(edge: Edge) -> None:
+    from node.backends.light import LightExecution
+    from tests.rpc import desk
+
+    liar = edge.liar()
+    client = await edge.following(liar.url)
+    execution = LightExecution(client, FastExecutor(None))
+    place = CallPlace(header=client.head)
+
+    async def share(number: int) -> int:
+        data = desk.call("share(uint256,uint256)", number, 1)
+        call = Call(sender=RICH, to=edge.desk, data=data, gas_limit=1_000_000)
+        result = await ask(partial(execution.call, place, call, lambda: False))
+        return int.from_bytes(result.output, "big")
+
+    assert await share(10) == 10
+    assert "eth_createAccessList" in liar.asked
+    asked = list(liar.asked)
+    assert await share(11) == 11
+    assert liar.asked == asked
+
+
 async def test_a_head_ahead_of_our_clock_is_nobody_s_lie(edge: Edge) -> None:
     liar = edge.liar()
     liar.twist = shows(forge(edge, timestamp=2**40))
