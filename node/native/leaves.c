@@ -13,20 +13,6 @@ void leaves_prepare(void)
     keccak256(empty, 1, no_storage);
 }
 
-/* A number as so many bytes, highest first; -1 with OverflowError where it has no place in them. */
-static int put_number(PyObject *number, uint8_t *out, size_t size)
-{
-    if (!PyLong_Check(number)) {
-        PyErr_SetString(PyExc_TypeError, "a number is expected");
-        return -1;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    return _PyLong_AsByteArray((PyLongObject *)number, out, size, 0, 0, 1);
-#else
-    return _PyLong_AsByteArray((PyLongObject *)number, out, size, 0, 0);
-#endif
-}
-
 static slice without_zeros(const uint8_t *number, size_t size)
 {
     while (size && *number == 0)
@@ -101,8 +87,8 @@ static int note_account(const notes *to, PyObject *key, PyObject *old, PyObject 
     uint8_t row[PLAIN + HASH + STORAGE];
     const uint8_t *code_hash = (const uint8_t *)PyBytes_AS_STRING(PyTuple_GET_ITEM(account, 2));
     const uint8_t *storage = has_storage ? (const uint8_t *)PyBytes_AS_STRING(old) + size - STORAGE : no_storage;
-    if (put_number(PyTuple_GET_ITEM(account, 0), row, NONCE) < 0
-        || put_number(PyTuple_GET_ITEM(account, 1), row + NONCE, WORD) < 0)
+    if (number_bytes(PyTuple_GET_ITEM(account, 0), row, NONCE) < 0
+        || number_bytes(PyTuple_GET_ITEM(account, 1), row + NONCE, WORD) < 0)
         return -1;
     size_t end = PLAIN;
     if (memcmp(code_hash, no_code, HASH) != 0) {
@@ -169,7 +155,7 @@ static int one_slot(const notes *to, slice prefix, PyObject *slot, PyObject *val
         return -1;
     uint8_t *name = (uint8_t *)PyBytes_AS_STRING(key) + prefix.size;
     memcpy(PyBytes_AS_STRING(key), prefix.at, prefix.size);
-    if (put_number(slot, name, WORD) == 0 && put_number(value, number, WORD) == 0
+    if (number_bytes(slot, name, WORD) == 0 && number_bytes(value, number, WORD) == 0
         && (old = row_before(to, key)) != NULL) {
         slice new = without_zeros(number, WORD), at = {name, WORD};
         if (new.size == 0)

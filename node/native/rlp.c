@@ -67,13 +67,8 @@ static int put_number(backwards *out, PyObject *number)
     uint8_t *place = room(out, size);
     if (place == NULL)
         return -1;
-#if PY_VERSION_HEX >= 0x030D0000
-    if (size && _PyLong_AsByteArray((PyLongObject *)number, place, size, 0, 0, 1) < 0)
+    if (size && number_bytes(number, place, size) < 0)
         return -1;
-#else
-    if (size && _PyLong_AsByteArray((PyLongObject *)number, place, size, 0, 0) < 0)
-        return -1;
-#endif
     return size == 1 && place[0] < 0x80 ? 0 : put_prefix(out, size, 0x80);
 }
 

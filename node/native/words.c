@@ -11,19 +11,6 @@ static struct {
     int is_set;
 } kept[PAIRS_KEPT];
 
-static int put_word(PyObject *number, uint8_t *out)
-{
-    if (!PyLong_Check(number)) {
-        PyErr_SetString(PyExc_TypeError, "words are numbers");
-        return -1;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    return _PyLong_AsByteArray((PyLongObject *)number, out, WORD, 0, 0, 1);
-#else
-    return _PyLong_AsByteArray((PyLongObject *)number, out, WORD, 0, 0);
-#endif
-}
-
 static PyObject *number_of(const uint8_t *word)
 {
     return _PyLong_FromByteArray(word, WORD, 0, 0);
@@ -56,7 +43,7 @@ static PyObject *py_hash_of(PyObject *self, PyObject *const *words, Py_ssize_t c
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++)
-        if (put_word(words[i], data + i * WORD) < 0)
+        if (number_bytes(words[i], data + i * WORD, WORD) < 0)
             return NULL;
     if (count == 2)
         return hash_of_pair(data);
@@ -94,7 +81,8 @@ static PyObject *py_word_bytes(PyObject *self, PyObject *words)
     PyObject *found = PyTuple_New(PyTuple_GET_SIZE(words));
     for (Py_ssize_t i = 0; found != NULL && i < PyTuple_GET_SIZE(words); i++) {
         PyObject *bytes = PyBytes_FromStringAndSize(NULL, WORD);
-        if (bytes == NULL || put_word(PyTuple_GET_ITEM(words, i), (uint8_t *)PyBytes_AS_STRING(bytes)) < 0) {
+        if (bytes == NULL
+            || number_bytes(PyTuple_GET_ITEM(words, i), (uint8_t *)PyBytes_AS_STRING(bytes), WORD) < 0) {
             Py_XDECREF(bytes);
             Py_CLEAR(found);
         } else {
