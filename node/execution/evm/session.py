@@ -16,6 +16,7 @@ from node.execution.executor import BlockContext, BlockOutcome, Call, CallResult
 from node.execution.intrinsic import (
     check_gas_left,
     check_transaction,
+    effective_gas_price,
     refund_cap,
 )
 from node.primitives.chain_spec import Fork
@@ -120,11 +121,9 @@ class FastSession:
     ) -> Execution:
         """Run a checked transaction or call; whatever is raised leaves the session as it was."""
         world, context, to = self._world, self._context, message.to
-        base_fee, price = context.base_fee_per_gas, message.max_fee_per_gas
-        tip = price
-        if base_fee is not None:
-            tip = min(price - base_fee, message.max_priority_fee_per_gas)
-            price = base_fee + tip
+        base_fee = context.base_fee_per_gas
+        price = effective_gas_price(message.max_fee_per_gas, message.max_priority_fee_per_gas, base_fee)
+        tip = price - (base_fee or 0)
         code_hash = EMPTY_HASH if to is None else world.account(to).code_hash
         if code_hash == EMPTY_HASH and to is not None and to not in self._precompiles:
             cost, fee = intrinsic_gas * price, intrinsic_gas * tip
