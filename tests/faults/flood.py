@@ -13,10 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from devnet.client import RpcClient, RpcError
+from devnet.client import RpcClient
 from devnet.generate import genesis_of
 from devnet.keys import account_key
 from devnet.layout import Layout, NodeFiles
@@ -26,11 +26,15 @@ from node.primitives.transaction import TransactionType
 from tests.execution.builders import GWEI, signed
 from tests.faults.live import ROOT, Announcements
 from tests.faults.model import TRANSFER
+from tests.faults.prepared import Lane, batch_of, errors_in, pour
 from tests.faults.traffic import TOKEN_CODE
 
 TOKEN: Final = Address(b"\x70" * 20)
 SHARE: Final = 10**18
 BATCH: Final = 20
+"""Transactions in one request, at most: a second's worth where that is less."""
+LANES: Final = 4
+"""Connections to each node."""
 TICK_S: Final = 0.02
 LOOP: Final = "0x5b600056"
 """JUMPDEST PUSH1 0 JUMP: as init code of a call to nobody, it runs until its gas is gone."""
@@ -81,52 +85,56 @@ def ended(process: "subprocess.Popen[str]") -> Any:
 def send(order: Order) -> Any:
     """`rate` transactions a second for `seconds` to `urls` in turns; `kind` is "transfer" or "token".
 
-    A batch waits for the answer to the one before, on each of `urls`: a node that is slow slows us down.
+    In batches over `LANES` connections to each of `urls`. A batch waits for the answer to the one before on
+    its connection: a node that is slow slows us down.
     """
-    seed, chain_id, accounts = order["seed"], order["chain_id"], order["accounts"]
-    keys = [account_key(seed, place) for place in range(accounts)]
+    accounts, urls, rate = order["accounts"], order["urls"], order["rate"]
     # As many from each account, so that a later flood finds no gap in anybody's nonces.
-    total = nonces_of(order["rate"], order["seconds"], accounts) * accounts
-    urls = order["urls"]
-    items: dict[str, list[str]] = {url: [] for url in urls}
-    for number in range(total):
-        nonce, place = divmod(number, accounts)
-        to = keys[(place + 1 + nonce % (accounts - 1)) % accounts].address
-        nonce += order["first_nonce"]
-        is_token = order["kind"] == "token"
-        data = TRANSFER + to.rjust(32, b"\0") + (1).to_bytes(32, "big") if is_token else b""
-        tx = signed(
-            keys[place], nonce, to=TOKEN if is_token else to, value=0 if is_token else 1, data=data,
-            gas=60_000 if is_token else 21_000, fee=1000 * GWEI, tip=GWEI, kind=TransactionType.FEE_MARKET,
-            chain_id=chain_id,
-        )  # fmt: skip
-        items[urls[place % len(urls)]].append("0x" + tx.encoded.hex())
-    clients = [(RpcClient(url, 60.0), items[url], order["rate"] / len(urls)) for url in urls]
+    nonces = nonces_of(rate, order["seconds"], accounts)
+    total = nonces * accounts
+    lanes = []
+    shares = min(LANES * len(urls), accounts)
+    for share in range(shares):
+        url = urls[share % len(urls)]
+        places = range(share, accounts, shares)
+        batch = max(1, min(BATCH, round(rate * len(places) / accounts)))
+        items = _signed(order, places, nonces)
+        requests = [
+            batch_of(url, "eth_sendRawTransaction", items[first : first + batch])
+            for first in range(0, len(items), batch)
+        ]
+        every_s = batch * accounts / (rate * len(places))
+        lanes.append(Lane(url, requests, every_s, every_s * share / shares))
     print("ready", flush=True)
-    refused: list[str] = []
-    threads = [threading.Thread(target=_pour, args=(*each, refused)) for each in clients]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    used_s = time.process_time()
+    seconds = pour(lanes)
+    used_s = time.process_time() - used_s
+    refused = errors_in(lanes)
     return {
         "sent": total,
         "refused": len(refused),
         "refused_for": refused[:1],
-        "seconds": time.monotonic() - began,
+        "seconds": seconds,
+        "cpu_seconds": used_s,
     }
 
 
-def _pour(client: RpcClient, items: list[str], rate: float, refused: list[str]) -> None:
-    began, sent = time.monotonic(), 0
-    while sent < len(items):
-        due = min(len(items), int((time.monotonic() - began) * rate) + 1, sent + BATCH)
-        answers = client.batch([("eth_sendRawTransaction", (raw,)) for raw in items[sent:due]])
-        refused += [answer.message for answer in answers if isinstance(answer, RpcError)]
-        sent = due
-        time.sleep(max(0.0, began + sent / rate - time.monotonic()))
-    client.close()
+def _signed(order: Order, places: Sequence[int], nonces: int) -> list[str]:
+    """Encoded transactions of some of the accounts, all of one nonce before those of the next."""
+    keys = [account_key(order["seed"], place) for place in range(order["accounts"])]
+    is_token = order["kind"] == "token"
+    items = []
+    for nonce in range(nonces):
+        for place in places:
+            to = keys[(place + 1 + nonce % (len(keys) - 1)) % len(keys)].address
+            data = TRANSFER + to.rjust(32, b"\0") + (1).to_bytes(32, "big") if is_token else b""
+            tx = signed(
+                keys[place], order["first_nonce"] + nonce, to=TOKEN if is_token else to,
+                value=0 if is_token else 1, data=data, gas=60_000 if is_token else 21_000, fee=1000 * GWEI,
+                tip=GWEI, kind=TransactionType.FEE_MARKET, chain_id=order["chain_id"],
+            )  # fmt: skip
+            items.append("0x" + tx.encoded.hex())
+    return items
 
 
 def call(order: Order) -> Any:

@@ -24,7 +24,7 @@ from devnet.layout import HOST, Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ("production", "storage", "pool", "rpc", "p2p")
+SECTIONS = ("production", "storage", "pool", "rpc", "p2p", "execution")
 NAMES = ("alpha", "beta", "gamma", "delta")
 START_TIMEOUT_S = 60.0
 BATCH_MAX = 200
