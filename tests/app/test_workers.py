@@ -27,7 +27,8 @@ from devnet.layout import HOST, Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
 from devnet.wallet import Wallet, read_fees
 from node.rpc.api_keys import new_key
-from tests.faults.live import Life, ask, end_all, free_ports, log_of, start
+from tests.faults.live import Life, ask, end_all, log_of, start
+from tests.ports import free_ports
 from tests.rpc.client import WebSocketClient
 from tests.rpc.issuer import AUDIENCE, ISSUER, claims, new_private_key
 from tests.signing.authority import Authority

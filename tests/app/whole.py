@@ -1,7 +1,5 @@
 """A validator of one, wired by the composition root itself, with settings changed at will."""
 
-import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,26 +8,13 @@ from typing import Any
 import trio
 
 from devnet.generate import encode_toml, generate, settings_of
-from devnet.layout import HOST, NodeFiles
+from devnet.layout import NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
 from node.app.run import run_node
 from node.config.load import load_settings
+from tests.ports import free_ports
 
 START_TIMEOUT_S = 60.0
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody has."""
-    for _ in range(200):
-        first = random.randrange(15_000, 30_000)
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind((HOST, port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
 
 
 def make_validator(home: Path, **sections: dict[str, Any]) -> NodeFiles:

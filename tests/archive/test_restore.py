@@ -15,7 +15,7 @@ from node.primitives.ids import hex_of
 from node.storage.blocks import read_head
 from node.storage.leveldb import LevelDB
 from tests.archive.test_command import Site
-from tests.interop.ports import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.long
 

@@ -39,8 +39,9 @@ from devnet.client import RpcClient, Unreachable
 from devnet.layout import Layout
 from tests.bench.node import resident_mb
 from tests.faults import flood
-from tests.faults.live import cpu_seconds, free_ports, make_network, results, start
+from tests.faults.live import cpu_seconds, make_network, results, start
 from tests.interop.npm import npm_install
+from tests.ports import free_ports
 
 ACCOUNTS = 64
 PERIOD_S = 2

@@ -15,7 +15,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -47,6 +46,7 @@ from node.trie.proof import prove
 from node.trie.tree import update
 from tests.consensus.chains import address, child, key
 from tests.faults.live import end_all, make_network, start
+from tests.ports import free_port
 from tests.replica.chains import a_day_recorded
 
 SIGNERS = "ABCD"
@@ -128,12 +128,6 @@ def serve_headers(path: str) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

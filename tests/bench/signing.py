@@ -39,7 +39,7 @@ from node.signing.remote import RemoteKey, open_remote
 from node.signing.signer import DigestSigner, LocalKey, SigningRequest
 from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
-from tests.interop.ports import free_port
+from tests.ports import free_port
 from tests.signing.authority import Authority
 from tests.signing.headers import request
 from tests.signing.test_serve_command import started

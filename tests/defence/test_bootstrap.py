@@ -14,9 +14,10 @@ from devnet.manifest import Accounts, Network, NodePlan, Ports
 from node.primitives.ids import hex_of
 from p2p.enode import parse_enode
 from tests.execution.builders import GWEI, signed
-from tests.faults.live import ask, end_all, free_ports, log_of, start
+from tests.faults.live import ask, end_all, log_of, start
 from tests.permissioning.node_contract import INGRESS, VERSION_6, node_alloc, slot_of
 from tests.permissioning.rules_contract import set_slot
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.long
 

@@ -20,7 +20,8 @@ from devnet.network import RunningNetwork
 from node.config.load import load_settings
 from node.signing.keystore import unlock_key
 from node.signing.passwords import find_password
-from tests.faults.live import ROOT, free_ports
+from tests.faults.live import ROOT
+from tests.ports import free_ports
 from tests.signing.tokens import MODULE, PIN
 
 EPOCH = 10

@@ -14,23 +14,16 @@ from devnet.layout import Layout
 from devnet.manifest import Network, NodePlan, Ports
 from devnet.network import NodeView, RunningNetwork, status_table, wait_until
 from devnet.perturb import perturb
+from tests.ports import free_ports
 
 FAKE = Path(__file__).parent / "fakes" / "node_process.py"
 SERVE = (sys.executable, str(FAKE), "serve")
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
-    p2p, rpc, metrics, admin = free_ports(4)
-    ports = Ports(p2p=p2p, rpc=rpc, metrics=metrics, admin=admin)
+    first = free_ports(4)
+    ports = Ports(p2p=first, rpc=first + 1, metrics=first + 2, admin=first + 3)
     network = Network(name="one", chain_id=7, seed="s", ports=ports, nodes=(NodePlan(name="solo"),))
     made = generate(network, tmp_path)
     yield made

@@ -18,7 +18,7 @@ from devnet.manifest import load_manifest
 from devnet.network import wait_until
 from tests.devnet.commands import devnet_command
 from tests.devnet.informer import inform, twins
-from tests.faults.live import free_ports
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.long(50)
 

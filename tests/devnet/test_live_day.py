@@ -20,7 +20,8 @@ from devnet.layout import Layout, open_layout
 from devnet.suite import MEMBERS
 from devnet.suite_genesis import REGISTRY
 from node.signing.keystore import write_secret_file
-from tests.faults.live import ROOT, free_ports
+from tests.faults.live import ROOT
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.long(50)
 

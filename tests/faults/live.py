@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import select
 import signal
 import socket
@@ -22,6 +21,7 @@ from devnet.client import RpcClient, RpcError, Unreachable
 from devnet.generate import encode_toml, generate, settings_of
 from devnet.layout import HOST, Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ("production", "storage", "pool", "rpc", "p2p", "execution")
@@ -30,24 +30,6 @@ START_TIMEOUT_S = 60.0
 BATCH_MAX = 200
 PATIENCE_S = 60.0
 """For one answer: a machine may be busy with much else."""
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody has; below those that the kernel gives to clients."""
-    for _ in range(200):
-        first = random.randrange(15_000, 30_000)
-        if all(_is_free(first + place) for place in range(count)):
-            return first
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 def make_network(

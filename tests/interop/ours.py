@@ -15,7 +15,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from node.primitives.crypto import PrivateKey
 from node.signing.keystore import store_key, write_secret_file
-from tests.interop.ports import free_port
+from tests.ports import free_port
 
 PATIENCE_S: Final = 90.0
 _QUICK_SCRYPT_N: Final = 1 << 12

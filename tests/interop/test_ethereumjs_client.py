@@ -17,8 +17,8 @@ from tests.chain.harness import ACCOUNTS, ETHER, KEYS
 from tests.interop.npm import node as nodejs
 from tests.interop.npm import npm_install
 from tests.interop.ours import OurNode, our_node, wait_until
-from tests.interop.ports import free_port
 from tests.interop.test_geth_chain import ALL_AT_ONCE, genesis_of
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 

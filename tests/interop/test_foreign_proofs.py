@@ -19,8 +19,8 @@ from node.primitives.ids import Address, hex_of
 from tests.chain.harness import ETHER
 from tests.interop.npm import node, npm_install
 from tests.interop.ours import wait_until
-from tests.interop.ports import free_port
 from tests.interop.test_light import check_claims
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 

@@ -1,7 +1,6 @@
 """Whole chains across the border: geth takes ours, and we take what geth sealed."""
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from node.primitives.transaction import Transaction
 from node.state.commit import root_after
 from tests.chain.harness import ACCOUNTS, CHAIN_ID, ETHER, GENESIS_TIME, GWEI, KEYS, ChainMaker, sign, take
 from tests.interop.geth import geth_binary, run_geth
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 
@@ -183,9 +183,3 @@ def sealing_geth(folder: Path) -> Iterator[Web3]:
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

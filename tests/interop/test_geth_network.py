@@ -17,8 +17,8 @@ from node.primitives.ids import hex_of
 from tests.chain.harness import ACCOUNTS, CHAIN_ID, KEYS, sign
 from tests.interop.geth import geth_binary, run_geth
 from tests.interop.ours import our_node, wait_until
-from tests.interop.ports import free_port
 from tests.interop.test_geth_chain import ALL_AT_ONCE, CONTRACT, NOBODY, genesis_of
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 

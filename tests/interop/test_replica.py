@@ -21,9 +21,10 @@ from web3.utils.subscriptions import NewHeadsSubscription
 from devnet.generate import encode_toml, generate, settings_of
 from devnet.layout import HOST, Layout, NodeFiles
 from devnet.manifest import Accounts, Network, NodePlan, Ports
-from tests.faults.live import end_all, free_ports, start
+from tests.faults.live import end_all, start
 from tests.interop.npm import npm_install
 from tests.interop.test_cast import PACKAGE, TAKE, Cast
+from tests.ports import free_ports
 from tests.rpc.desk import artifact
 
 pytestmark = pytest.mark.interop

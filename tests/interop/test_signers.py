@@ -26,8 +26,8 @@ from node.signing.signer import SigningError
 from tests.chain.harness import CHAIN_ID, KEYS
 from tests.interop.geth import geth_binary, go_ethereum, run_geth
 from tests.interop.ours import our_node, wait_until
-from tests.interop.ports import free_port
 from tests.interop.test_geth_chain import ALL_AT_ONCE, genesis_of
+from tests.ports import free_port
 from tests.signing.authority import Authority
 from tests.signing.headers import request
 from tests.signing.test_serve_command import started

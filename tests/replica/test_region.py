@@ -16,7 +16,7 @@ from devnet.perturb import heal, perturb
 from devnet.ports import is_free
 from devnet.wallet import Wallet, read_fees
 from node.replica.client import ClientOptions, ReplicaClient
-from tests.faults.live import free_ports
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.long
 

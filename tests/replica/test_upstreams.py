@@ -13,7 +13,7 @@ from devnet.manifest import load_manifest
 from devnet.network import RunningNetwork, wait_until
 from devnet.perturb import heal, perturb
 from devnet.wallet import Wallet, read_fees
-from tests.faults.live import free_ports
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.long
 

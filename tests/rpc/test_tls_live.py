@@ -15,7 +15,7 @@ import pytest
 
 from devnet.generate import genesis_of
 from devnet.manifest import load_manifest
-from tests.interop.ports import free_port
+from tests.ports import free_port
 from tests.signing.authority import Authority
 
 pytestmark = pytest.mark.long

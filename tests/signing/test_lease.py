@@ -22,7 +22,7 @@ from node.signing.lease_watch import lease_watch
 from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere
 from node.storage.memory import MemoryKV
-from tests.interop.ports import free_port
+from tests.ports import free_port
 from tests.signing.headers import request
 from tests.signing.racer import KEY, serving, settings_for
 from tests.signing.test_serve_command import started

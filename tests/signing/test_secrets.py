@@ -11,7 +11,7 @@ import pytest
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.ids import hex_of
 from node.signing.token_keys import import_key
-from tests.interop.ports import free_port
+from tests.ports import free_port
 from tests.signing.authority import Authority
 from tests.signing.tokens import PIN, Tokens
 

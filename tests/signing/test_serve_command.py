@@ -18,7 +18,7 @@ from node.signing.keystore import store_key
 from node.signing.remote import open_remote
 from node.signing.remote_http import TlsFiles
 from node.signing.signer import SigningRequest
-from tests.interop.ports import free_port
+from tests.ports import free_port
 from tests.signing.authority import Authority
 from tests.signing.headers import request
 from tests.signing.racer import serving, settings_for
