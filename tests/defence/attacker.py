@@ -72,7 +72,7 @@ async def meet(node: NodeFiles, key: PrivateKey, status: Status, *more: Capabili
     return connection
 
 
-async def is_ended(connection: Connection, within_s: float = 10.0) -> bool:
+async def is_ended(connection: Connection, within_s: float = 60.0) -> bool:
     """Whether the other side ends the connection."""
     with trio.move_on_after(within_s):
         with suppress(PeerError):

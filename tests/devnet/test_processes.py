@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def wait_log(tmp_path: Path, text: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while text not in (tmp_path / "log").read_text():
         assert time.monotonic() < deadline, f"{text!r} did not come"
         time.sleep(0.01)

@@ -89,7 +89,7 @@ async def ask(function: Callable[..., Any], *arguments: Any) -> Any:
 
 async def wait_head(client: LightClient, head: Header) -> None:
     """Until the client shows this head."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while client.head.hash != head.hash:
             await trio.to_thread.run_sync(time.sleep, 0.01)
 

@@ -127,7 +127,7 @@ async def test_subscribers_hear_of_proved_blocks_and_logs(edge: Edge, served: Se
     order = sign(ACCOUNTS[6], nonce=0, gas=1_000_000, to=edge.desk, data=data)
     await edge.node.seal(order)
     found: dict[str, Any] = {}
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while ("0x8", hex_of(order.hash)) != (
             found.get(heads, {}).get("number"),
             found.get(logs, {}).get("transactionHash"),

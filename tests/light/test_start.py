@@ -96,6 +96,6 @@ async def test_without_upstreams_what_is_kept_is_served(tmp_path: Path) -> None:
         (await start(maker, tmp_path, f"http://127.0.0.1:{node.place.port}", witnesses=1)).close()
     client = await start(maker, tmp_path, "http://127.0.0.1:1")
     assert client.head.hash == maker.head.hash
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         assert (await ask(client.header_by_number, 5)).hash == maker.reader.canonical_hash(5)
     client.close()

@@ -67,7 +67,7 @@ async def audited(theirs, share: float = 1.0, blocks: int = 1):
             transactions = [transfer(account, number) for account in ACCOUNTS[:3]]
             await importer.import_block(maker.unimported(reader.head, transactions))
             await trio.testing.wait_all_tasks_blocked()
-            with trio.move_on_after(20):
+            with trio.move_on_after(60):
                 while auditor.disagreement is None and sum(_counts(auditor)) <= number:
                     await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
@@ -130,7 +130,7 @@ async def test_a_node_that_is_stopped_does_not_wait_for_an_audit():
     maker = ChainMaker(executor=FastExecutor(REFERENCE))
     reader = maker.chain.reader
     auditor = Auditor(reader, FastExecutor(REFERENCE), Endless(), 1.0)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(auditor.run)
             block = maker.unimported(reader.head, [transfer(ACCOUNTS[0], 0)])

@@ -174,7 +174,7 @@ async def test_a_real_validator_takes_what_is_passed_on(nursery):
         for tx in sent:
             replica.pool.add(tx, local=True)
         await nursery.start(Forwarder(replica.pool, ["http://validator"], RESEND_S, post).run)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             arrivals = validator.pool.subscribe()
             while len(validator.pool) < 3:
                 await arrivals.receive()

@@ -29,7 +29,7 @@ class Client:
         return msgspec.json.decode(answer)
 
     async def results(self, count: int) -> list[Any]:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while len(self.messages) < count:
                 await trio.lowlevel.checkpoint()
         return [message["params"]["result"] for message in self.messages]
@@ -142,7 +142,7 @@ async def test_who_is_too_far_behind_is_told_so_and_the_subscription_ends():
         grow(world, number)
     async with running(world, logs_results_max=2) as client:
         subscription = (await client.subscribe("logs", {"fromBlock": "0x0"}))["result"]
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not client.messages:
                 await trio.lowlevel.checkpoint()
         (message,) = client.messages

@@ -168,7 +168,7 @@ async def test_a_stopping_server_finishes_replies_and_ends_idle_connections() ->
         await idle.call("eth_blockNumber")
         busy = await place.http()
         await busy.stream.send_all(request_bytes(call_bytes("eth_call", {})))
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not world.execution.calls:
                 await trio.lowlevel.checkpoint()
             place.stop()

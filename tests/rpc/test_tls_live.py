@@ -42,7 +42,7 @@ def test_new_files_are_served_by_themselves_and_at_once_at_sighup(tmp_path: Path
         context = ssl.create_default_context(cafile=str(authority.path))
         try:
             with (
-                socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+                socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
                 context.wrap_socket(plain, server_hostname="127.0.0.1") as stream,
             ):
                 stream.sendall(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n")

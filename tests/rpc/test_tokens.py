@@ -57,7 +57,7 @@ def issuer() -> Iterator[Issuer]:
         yield made
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(60)
 
 
 def tokens_from(issuer: Issuer, page: str = "/jwks") -> dict[str, Any]:
@@ -76,9 +76,13 @@ async def test_a_token_of_the_issuer_brings_its_roles(issuer: Issuer, algorithm:
 
 async def test_a_websocket_is_opened_with_a_token_and_ends_with_it(issuer: Issuer) -> None:
     async with secured(auth=tokens_from(issuer) | {"local_roles": (), "jwt_leeway_s": 0.5}) as served:
-        token = issuer.token("ES256", exp=int(time.time()) + 3)
+        ends = int(time.time()) + 300
+        token = issuer.token("ES256", exp=ends)
         socket = await served.websocket(authorization=f"Bearer {token}")
         assert "result" in await socket.call("eth_subscribe", "newHeads")
+        (identity,) = served.service._auth._tokens.values()
+        assert identity.standing.ends_at == ends + 0.5
+        identity.standing.ends_at = time.time()  # as if its time had passed
         closed = await socket.closed()
         assert (closed.code, "token has expired" in closed.reason) == (1008, True)
 

@@ -42,14 +42,14 @@ def connect(port: int) -> Web3:
 
 
 def mined(w3: Web3, tx_hash: Any) -> Any:
-    receipt = w3.eth.wait_for_transaction_receipt(tx_hash, timeout=20, poll_latency=0.02)
+    receipt = w3.eth.wait_for_transaction_receipt(tx_hash, timeout=60, poll_latency=0.02)
     assert receipt["status"] == 1
     return receipt
 
 
 def news(polled: Any) -> Any:
     """What a filter tells next: a client may ask for it a moment before the node has told the filter."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (entries := polled.get_new_entries()):
         assert time.monotonic() < until, "the filter tells nothing"
         time.sleep(0.02)
@@ -266,7 +266,7 @@ async def test_subscriptions_over_websocket() -> None:
                     }
                 )
                 tx_hash = await w3.eth.send_raw_transaction(signed.raw_transaction)
-                await w3.eth.wait_for_transaction_receipt(tx_hash, timeout=20, poll_latency=0.02)
+                await w3.eth.wait_for_transaction_receipt(tx_hash, timeout=60, poll_latency=0.02)
             await w3.subscription_manager.handle_subscriptions()
             assert heads == [1, 2]
 

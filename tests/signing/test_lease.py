@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import trio
 
+from devnet.network import wait_until
 from node.config.settings import SigningSettings
 from node.primitives.ids import Address, hex_of
 from node.signing.exclusive import held_exclusively
@@ -129,16 +131,44 @@ async def test_a_signer_that_says_something_else_knows_no_leases(answer: bytes) 
         settings = SigningSettings(backend="remote", remote_url=url, remote_address=hex_of(KEY.address))
         watch = lease_watch(settings, GuardedSigner(open_remote(settings), MemoryKV(), 1337))
         assert watch is not None
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await watch.run()
         assert watch.problem is None
         nursery.cancel_scope.cancel()
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.01)
+
+
+class Racer:
+    """A process in the race, and what it has said so far: it is read all the time, and never stands still."""
+
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        command = [sys.executable, "-m", "tests.signing.racer", name, str(folder), str(port), "1", "1000000"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.said: list[dict[str, Any]] = []
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+
+    def heights(self) -> list[int]:
+        return [line["height"] for line in self.said if "height" in line]
+
+    def stands_by(self) -> bool:
+        return any("stands_by" in line for line in self.said)
+
+    def kill(self) -> None:
+        """As in a power cut; all that it had said is known afterwards."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            self.said.extend(map(json.loads, lines))
 
 
 def test_of_two_processes_that_race_one_signs_and_the_other_goes_on_when_it_dies(tmp_path: Path) -> None:
@@ -149,39 +179,20 @@ def test_of_two_processes_that_race_one_signs_and_the_other_goes_on_when_it_dies
         next(line for line in signer.stdout if "signer is running" in line)
         # It writes a line for every request, and would stand still before a full pipe.
         Thread(target=signer.stdout.read, daemon=True).start()
-        command = [sys.executable, "-m", "tests.signing.racer"]
-        racers = [
-            subprocess.Popen(
-                [*command, name, str(tmp_path), str(port), "1", "1000000"], stdout=subprocess.PIPE, text=True
-            )
-            for name in ("one", "two")
-        ]
-        said: list[list[dict[str, object]]] = [[], []]
+        racers = [Racer(name, tmp_path, port) for name in ("one", "two")]
         try:
-            for racer, lines in zip(racers, said, strict=True):
-                assert racer.stdout is not None
-                lines.append(json.loads(racer.stdout.readline()))
-            (idle,) = [place for place in range(2) if "stands_by" in said[place][0]]
-            # The other is at work; it dies as in a power cut.
-            active = 1 - idle
-            assert "height" in said[active][0]
-            racers[active].kill()
-            last_words = racers[active].stdout
-            assert last_words is not None
-            said[active] += map(json.loads, last_words.read().splitlines())
-            stream = racers[idle].stdout
-            assert stream is not None
-            highest = max(int(str(line["height"])) for line in said[active])
-            while int(str(said[idle][-1].get("height", 0))) < highest + 3:
-                said[idle].append(json.loads(stream.readline()))
+            wait_until(lambda: any(racer.heights() for racer in racers), 60, "one signs")
+            wait_until(lambda: any(racer.stands_by() for racer in racers), 60, "the other stands by")
+            idle = next(racer for racer in racers if racer.stands_by())
+            (active,) = [racer for racer in racers if racer is not idle]
+            active.kill()
+            highest = max(active.heights(), default=0)
+            wait_until(lambda: max(idle.heights(), default=0) >= highest + 3, 60, "the other goes on")
         finally:
             for racer in racers:
                 racer.kill()
-                if racer.stdout is not None:
-                    racer.stdout.close()
-                racer.wait()
-    digests: dict[object, object] = {}
-    for line in (line for lines in said for line in lines if "height" in line):
+    digests: dict[int, str] = {}
+    for line in (line for racer in racers for line in racer.said if "height" in line):
         assert digests.setdefault(line["height"], line["digest"]) == line["digest"]
 
 

@@ -116,7 +116,7 @@ def until(process: "subprocess.Popen[str]", words: str) -> None:
 
 def certificate(port: int, context: ssl.SSLContext) -> bytes | None:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as stream,
     ):
         return stream.getpeercert(binary_form=True)

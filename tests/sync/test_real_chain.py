@@ -68,7 +68,7 @@ def connect(nursery: trio.Nursery, a: RealNode, b: RealNode) -> tuple[End, End]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - conditions span two nodes
             await trio.sleep(0.005)
 
