@@ -59,6 +59,11 @@ class ChainAccountRules:
         self._passed: tuple[Hash32 | None, set[_Kind]] = (None, set())
         """What was allowed after one block: most transactions of the next are of a few kinds."""
 
+    @property
+    def on_chain(self) -> bool:
+        """Whether this chain has such a rule, from whichever block on."""
+        return self._spec is not None
+
     def check(self, parent: Header, view: StateView, tx: Transaction) -> None:
         """May `tx` stand in a child of `parent`, whose state `view` is? NotPermitted says why not."""
         if self._spec is None or parent.number + 1 < self._spec.from_block:

@@ -5,7 +5,7 @@ Neither says what may stand in a block: the chain's rules are asked again there,
 
 from typing import Protocol
 
-from node.permissioning.accounts import ChainAccountRules
+from node.permissioning.accounts import NOT_ON_CHAIN, ChainAccountRules
 from node.permissioning.allowlist import AllowListFile
 from node.permissioning.policy import Decision, Sending
 from node.primitives.block import Header
@@ -48,11 +48,18 @@ class PoolPermits:
         self._chain = chain
         self._file = file
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether there is neither file nor rule: everybody may send everything."""
+        return self._file is None and not self._chain.account_rules.on_chain
+
     def decide(self, sending: Sending) -> Decision:
         """By the file, then by the chain; the first refusal is the answer."""
         by_file = self._by_file(sending)
         if by_file is not None and not by_file.allowed:
             return by_file
+        if not self._chain.account_rules.on_chain:
+            return by_file or NOT_ON_CHAIN  # without a look at the state: every transaction comes by here
         head = self._chain.reader.head
         try:
             view = self._chain.reader.state_at(head.hash)
@@ -66,6 +73,8 @@ class PoolPermits:
         listed = None if self._file is None or self._file.current is None else self._file.current.accounts
         if listed is not None and sender in listed:
             return listed[sender].organisation.encode()
+        if not self._chain.account_rules.on_chain:
+            return None
         head = self._chain.reader.head
         try:
             view = self._chain.reader.state_at(head.hash)

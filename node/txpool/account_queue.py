@@ -41,6 +41,7 @@ class AccountQueue:
         "_nonces",
         "_pending",
         "_protected_weight",
+        "_ready",
         "account",
         "address",
         "cost",
@@ -58,6 +59,8 @@ class AccountQueue:
         self._protected_weight = 0
         self._by_nonce: dict[int, PooledTransaction] = {}
         self._nonces: list[int] = []
+        self._ready = 0
+        """How many of the nonces follow the account's without a gap."""
         self._pending: tuple[PooledTransaction, ...] | None = ()
 
     def __len__(self) -> int:
@@ -71,21 +74,22 @@ class AccountQueue:
     def pending(self) -> tuple[PooledTransaction, ...]:
         """Those that a block could take now one after the other; the same tuple until something changes."""
         if self._pending is None:
-            first = self.account.nonce
-            # nonce minus position never falls along the sorted list, and is `first` exactly along the run.
-            count = bisect_left(range(len(self._nonces)), first + 1, key=lambda i: self._nonces[i] - i)
-            self._pending = tuple(map(self._by_nonce.__getitem__, self._nonces[:count]))
+            self._pending = tuple(map(self._by_nonce.__getitem__, self._nonces[: self._ready]))
         return self._pending
+
+    def pending_from(self, nonce: int) -> list[PooledTransaction]:
+        """The pending ones with this nonce and above; `nonce` is not below the account's."""
+        return [self._by_nonce[each] for each in range(nonce, self.next_nonce)]
 
     @property
     def queued(self) -> tuple[PooledTransaction, ...]:
         """Those that wait for a missing nonce."""
-        return tuple(map(self._by_nonce.__getitem__, self._nonces[len(self.pending) :]))
+        return tuple(map(self._by_nonce.__getitem__, self._nonces[self._ready :]))
 
     @property
     def next_nonce(self) -> int:
         """The nonce after the last pending transaction."""
-        return self.account.nonce + len(self.pending)
+        return self.account.nonce + self._ready
 
     @property
     def last(self) -> PooledTransaction:
@@ -109,6 +113,8 @@ class AccountQueue:
         self._by_nonce[nonce] = entry
         insort(self._nonces, nonce)
         self._count(entry, 1)
+        while self.next_nonce in self._by_nonce:
+            self._ready += 1
 
     def remove(self, entry: PooledTransaction) -> None:
         """Take out a transaction that is here."""
@@ -116,6 +122,7 @@ class AccountQueue:
         del self._by_nonce[nonce]
         del self._nonces[bisect_left(self._nonces, nonce)]
         self._count(entry, -1)
+        self._ready = max(0, min(self._ready, nonce - self.account.nonce))
 
     def settle(self, account: Account | None) -> list[PooledTransaction]:
         """Take the account's new state; remove and return what it makes stale or too dear, in nonce order."""
@@ -129,6 +136,9 @@ class AccountQueue:
                 spent += entry.cost
         for entry in gone:
             self.remove(entry)
+        first = self.account.nonce
+        # nonce minus position never falls along the sorted list, and is `first` exactly along the run.
+        self._ready = bisect_left(range(len(self._nonces)), first + 1, key=lambda i: self._nonces[i] - i)
         return gone
 
     def _count(self, entry: PooledTransaction, sign: int) -> None:

@@ -63,9 +63,28 @@ class SharedEviction:
         self._groups: dict[bytes, EvictionOrder] = {}
         self._sizes: dict[bytes, dict[Address, int]] = {}
         self._totals: Counter[bytes] = Counter()
+        self._changed: dict[Address, AccountQueue] = {}
+        """Ranked when somebody has to give way: in a pool that is not full, nobody has."""
 
     def update(self, queue: AccountQueue) -> None:
         """Take note of a queue that has changed, become empty, or protected."""
+        if queue:
+            self._changed[queue.address] = queue
+        else:
+            self._changed.pop(queue.address, None)
+            self._rank(queue)
+
+    def worst(self) -> Address | None:
+        """Who loses its highest nonce next; None when every account is protected or there is none."""
+        for queue in self._changed.values():
+            self._rank(queue)
+        self._changed.clear()
+        for group, total in self._totals.most_common(1):
+            if total > self._half and (found := self._groups[group].worst()) is not None:
+                return found
+        return self._all.worst()
+
+    def _rank(self, queue: AccountQueue) -> None:
         self._all.update(queue)
         if queue.group == queue.address:
             return
@@ -76,10 +95,3 @@ class SharedEviction:
             sizes[queue.address] = len(queue)
         elif not sizes:
             del self._sizes[queue.group], self._groups[queue.group], self._totals[queue.group]
-
-    def worst(self) -> Address | None:
-        """Who loses its highest nonce next; None when every account is protected or there is none."""
-        for group, total in self._totals.most_common(1):
-            if total > self._half and (found := self._groups[group].worst()) is not None:
-                return found
-        return self._all.worst()
