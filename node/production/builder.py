@@ -137,6 +137,8 @@ class BlockInProgress:
         )
         self._session = executor.begin(context, self._parent_view)
         self._taken: dict[Hash32, Transaction] = {}
+        self.next_nonces: dict[Address, int] = {}
+        """By sender, the nonce after its last transaction in the block."""
         self._bytes = 0
 
     @property
@@ -193,6 +195,7 @@ class BlockInProgress:
         except ChainError:
             return False
         self._taken[tx.hash] = tx
+        self.next_nonces[tx.sender] = tx.nonce + 1
         self._bytes += len(tx.encoded)
         return True
 

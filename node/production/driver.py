@@ -15,7 +15,7 @@ A key that cannot sign, a refusal of the guard or a block that the chain refuses
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -87,8 +87,8 @@ class Door(Protocol):
 class Pool(Protocol):
     """What the driver asks of the transaction pool."""
 
-    def select(self, base_fee: int | None) -> Offered:
-        """What a block should take, best first."""
+    def select(self, base_fee: int | None, taken: Mapping[Address, int]) -> Offered:
+        """What a block should take, best first, beyond the nonces that it has of each sender."""
         ...
 
     def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
@@ -324,7 +324,7 @@ class Driver:
         progress = await self._in_builder(lambda: self._builder.begin(request))
         while True:
             arrival = self._arrival
-            offered = self._pool.select(self._builder.base_fee_after(request.parent))
+            offered = self._pool.select(self._builder.base_fee_after(request.parent), progress.next_nonces)
             await self._in_builder(partial(progress.fill, offered, lambda: build.stopped))
             if not await self._waits_for_more(progress, arrival):
                 break

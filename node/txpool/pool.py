@@ -5,7 +5,7 @@ admitted is told to subscribers once it is pending: once a block could take it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -35,7 +35,7 @@ from node.txpool.announcements import Announcements
 from node.txpool.eviction import SharedEviction
 from node.txpool.journal import Journal
 from node.txpool.recent import Recent
-from node.txpool.selection import Selection
+from node.txpool.selection import NOTHING_TAKEN, Selection
 
 DISPLACED_MAX: Final = 4096
 """Transactions that lost their nonce at price zero and are remembered, lest gossip bring them back."""
@@ -207,10 +207,13 @@ class TransactionPool:
         pending = sum(len(queue.pending) for queue in self._queues.values())
         return PoolStatus(pending, len(self._by_hash) - pending, self._bytes, len(self._queues))
 
-    def select(self, base_fee: int | None) -> Selection:
-        """What a block should take, best first; `base_fee` in wei per gas, None before London."""
+    def select(self, base_fee: int | None, taken: Mapping[Address, int] = NOTHING_TAKEN) -> Selection:
+        """What a block should take, best first; `base_fee` in wei per gas, None before London.
+
+        `taken`: by sender, the nonce after what the block has of it already.
+        """
         runs = (queue.pending for queue in self._queues.values())
-        return Selection([run for run in runs if run], base_fee or 0)
+        return Selection([run for run in runs if run], base_fee or 0, taken)
 
     def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
         """Batches of transactions that became pending; one that falls far behind ends (EndOfChannel)."""
@@ -352,8 +355,9 @@ class TransactionPool:
             if old is not None:
                 self._put(queue, old)
             raise PoolRejection("txpool is full")
-        promoted = [pending.tx for pending in queue.pending if pending.tx.nonce >= next_nonce]
-        return [entry.tx] if old is not None and entry.tx.nonce < next_nonce else promoted
+        if old is not None and entry.tx.nonce < next_nonce:
+            return [entry.tx]
+        return [pending.tx for pending in queue.pending_from(next_nonce)]
 
     def _make_room(self) -> None:
         settings = self._settings
@@ -410,7 +414,8 @@ class TransactionPool:
         for entry in queue.settle(self._accounts_at_head.account(sender)):
             self._forget(entry)
         self._close_change(queue)
-        return [entry.tx for entry in queue.pending if entry.tx.nonce >= next_nonce]
+        # Below the account's nonce nothing is left, and what was pending before has been told.
+        return [entry.tx for entry in queue.pending_from(max(next_nonce, queue.account.nonce))]
 
     def _bring_back(self, event: HeadChanged) -> list[Transaction]:
         """Admit again what was in removed blocks and is in none that was added."""

@@ -6,11 +6,15 @@ one by itself: whoever sends ten thousand transactions, from one account or from
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from node.primitives.ids import Address
 from node.primitives.transaction import Transaction
 from node.txpool.account_queue import PooledTransaction
+
+NOTHING_TAKEN: Final[Mapping[Address, int]] = MappingProxyType({})
 
 
 class Selection:
@@ -20,15 +24,31 @@ class Selection:
     from the same sender cannot either.
     """
 
-    def __init__(self, runs: Iterable[tuple[PooledTransaction, ...]], base_fee: int) -> None:
-        """Take each sender's pending run, none empty; `base_fee` in wei per gas, 0 before London."""
+    def __init__(
+        self,
+        runs: Iterable[tuple[PooledTransaction, ...]],
+        base_fee: int,
+        taken: Mapping[Address, int] = NOTHING_TAKEN,
+    ) -> None:
+        """Take each sender's pending run, none empty; `base_fee` in wei per gas, 0 before London.
+
+        `taken`: by sender, the nonce after its last transaction that the block has already. They are passed
+        by without a look at each, and have had their turns.
+        """
         self._base_fee = base_fee
         self._heap: list[tuple[int, int, int, int, tuple[PooledTransaction, ...]]] = []
         self._turns: Counter[bytes] = Counter()
         self._last: tuple[int, tuple[PooledTransaction, ...]] | None = None
         self._skipped: set[Address] = set()
-        for run in sorted(runs, key=lambda run: run[0].sequence):
-            self._offer(run, 0, heap_ordered=False)
+        begun: list[tuple[int, tuple[PooledTransaction, ...]]] = []
+        for run in runs:
+            first = run[0]
+            position = max(0, taken.get(first.sender, 0) - first.tx.nonce)
+            self._turns[first.group] += min(position, len(run))
+            if position < len(run):
+                begun.append((position, run))
+        for position, run in sorted(begun, key=lambda each: each[1][each[0]].sequence):
+            self._offer(run, position, heap_ordered=False)
         heapq.heapify(self._heap)
 
     def __iter__(self) -> Iterator[Transaction]:

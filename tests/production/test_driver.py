@@ -1,6 +1,6 @@
 """The driver keeps an engine's caller's duties, whatever the engine is: here a scripted one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -87,8 +87,8 @@ class FakePool:
         self.waiting: list[Transaction] = []
         self._subscribers: list[trio.MemorySendChannel[tuple[Transaction, ...]]] = []
 
-    def select(self, base_fee: int | None) -> Offer:
-        return Offer(self.waiting)
+    def select(self, base_fee: int | None, taken: Mapping[Address, int]) -> Offer:
+        return Offer([tx for tx in self.waiting if tx.nonce >= taken.get(tx.sender, 0)])
 
     def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
         send, receive = trio.open_memory_channel[tuple[Transaction, ...]](100)

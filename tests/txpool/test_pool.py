@@ -307,6 +307,16 @@ def test_an_organisation_has_one_turn_however_many_accounts_it_has() -> None:
     assert senders[:6] == [False, True, False, True, False, True]
 
 
+def test_what_a_block_has_is_passed_by_and_has_had_its_turns(world: World) -> None:
+    a, b = world.keys[:2]
+    txs = [signed(key, nonce) for key, nonce in ((a, 0), (a, 1), (a, 2), (a, 3), (b, 0), (b, 1))]
+    for tx in txs:
+        world.pool.add(tx, local=True)
+    taken = {a.address: 3}
+    assert list(world.pool.select(0, taken)) == [txs[4], txs[5], txs[3]]
+    assert list(world.pool.select(0, {a.address: 9, b.address: 2})) == []
+
+
 def test_a_skipped_sender_gives_no_more(world: World) -> None:
     a, b = world.keys[:2]
     for key in (a, b):
