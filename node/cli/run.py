@@ -1,6 +1,7 @@
 """`phoenix run`: start a node and stop it cleanly."""
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -61,13 +62,21 @@ def run(args: argparse.Namespace) -> None:
     trio.run(run_until_signal, run_node, settings)
 
 
+class _OnceStarted(trio.TaskStatus[None]):
+    """What stands when a node has started stays for good: the garbage collector need not go through it."""
+
+    def started(self, value: None = None) -> None:
+        """See trio."""
+        gc.freeze()
+
+
 async def run_until_signal(run_node: Callable[..., Awaitable[Any]], settings: Settings) -> None:
     """Run the node until SIGTERM or SIGINT, or until it ends by itself; SIGHUP is told to it."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
         hangups = Hangups()
         await nursery.start(hangups.hear)
-        await run_node(settings, hangups.wait, task_status=trio.TASK_STATUS_IGNORED)
+        await run_node(settings, hangups.wait, task_status=_OnceStarted())
         nursery.cancel_scope.cancel()
     log.info("stopped", extra={"node": settings.name})
 
