@@ -29,7 +29,7 @@ class NodePool:
 
     async def submit(self, tx: Transaction) -> Until:
         """See the port."""
-        self._pool.add(tx, local=True)
+        self._pool.enter(tx)
         return self._pool.wait_durable
 
     def get(self, tx_hash: Hash32) -> Transaction | None:

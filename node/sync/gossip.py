@@ -26,6 +26,8 @@ TRANSACTION_BYTES_MAX: Final = 4_096
 BATCH_BYTES_MAX: Final = 100 * 1024
 """Of one message of transactions, about."""
 HASHES_PER_MESSAGE: Final = 4_096
+GATHER_S: Final = 0.02
+"""What comes so soon after a transaction travels with it: a message costs as much as ten of them."""
 DRAINED_MAX: Final = 4_096
 """Transactions sent on at once when many come together."""
 
@@ -66,6 +68,7 @@ class Gossip:
                 # The pool cuts off who falls behind; what was missed then is still pending.
                 self.send_transactions(self._pending())
                 async for batch in batches:
+                    await trio.sleep(GATHER_S)
                     self.send_transactions(_drain(batches, list(batch)))
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:

@@ -1,10 +1,12 @@
 """Transactions from peers: fetch what is announced, recover the senders in batches, offer them to the pool.
 
 Each peer has a queue and two tasks of its own, so that a flood from one delays nobody else; what does not fit
-is dropped, for gossip may be lost. Recovery runs in worker threads, a batch of each peer in turn.
+is dropped, for gossip may be lost. Recovery runs in a worker thread; what has come from all peers meanwhile
+goes together next, a batch of each.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -40,6 +42,14 @@ REFUSED_FOR_S: Final = 30.0
 PENALTY_INVALID: Final = 25.0
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Transactions whose senders somebody waits for."""
+
+    transactions: Sequence[Transaction]
+    is_done: bool = False
+
+
 class TransactionIntake:
     """The receiving half of transaction gossip."""
 
@@ -52,6 +62,9 @@ class TransactionIntake:
         self._refused: Recent[Hash32] = Recent(REFUSED_MAX)
         self._refused_since_s = 0.0
         self._recovering = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()
+        self._waiting: list[_Batch] = []
+        """Whose senders are recovered in the next turn."""
 
     def serve(self, member: Member) -> "PeerIntake":
         """The intake of one peer; run its `run` as long as the peer is connected."""
@@ -71,7 +84,10 @@ class TransactionIntake:
         """Recover the senders and give the transactions to the pool; penalise for what can never be valid."""
         for start in range(0, len(transactions), BATCH_TRANSACTIONS):
             batch = [tx for tx in transactions[start : start + BATCH_TRANSACTIONS] if self.is_wanted(tx.hash)]
-            good = await trio.to_thread.run_sync(_recovered, batch, limiter=self._recovering)
+            if not batch:
+                continue
+            await self._recover(batch)
+            good = [tx for tx in batch if tx.has_sender]
             self._refused.update({tx.hash for tx in batch}.difference(tx.hash for tx in good))
             faults = [] if len(good) == len(batch) else ["a transaction with an invalid signature"]
             for tx, verdict in zip(good, self._pool.add_remote(good), strict=True):
@@ -81,6 +97,24 @@ class TransactionIntake:
                     faults.append(str(verdict))
             if faults:
                 member.connection.penalise(PENALTY_INVALID, faults[0])
+
+    async def _recover(self, transactions: Sequence[Transaction]) -> None:
+        """Recover every sender that there is: of these, and of those that came while others had the turn."""
+        batch = _Batch(transactions)
+        self._waiting.append(batch)
+        async with self._turn:
+            if batch.is_done:
+                return
+            batches = list(self._waiting)
+            # One transaction may have come from several peers at the same moment.
+            once = {tx.hash: tx for each in batches for tx in each.transactions}
+            await trio.to_thread.run_sync(recover_senders, once.values(), limiter=self._recovering)
+            del self._waiting[: len(batches)]
+            for each in batches:
+                each.is_done = True
+                for tx in each.transactions:
+                    if once[tx.hash].has_sender:
+                        tx.remember_sender(once[tx.hash].sender)
 
     def tell(self) -> None:
         """Wake the tasks that wait for something to fetch."""
@@ -178,9 +212,3 @@ class PeerIntake:
             finally:
                 table.answered(peer, asked, delivered)
                 self._shared.tell()
-
-
-def _recovered(transactions: Sequence[Transaction]) -> list[Transaction]:
-    """On a worker thread: recover every sender; those whose signature is none are left out."""
-    recover_senders(transactions)
-    return [tx for tx in transactions if tx.has_sender]

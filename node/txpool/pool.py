@@ -113,22 +113,30 @@ class TransactionPool:
         self._displaced: Recent[Hash32] = Recent(DISPLACED_MAX)
         self._unsettled: dict[Address, None] = {}
         self._announcements = Announcements()
+        self._untold: list[Transaction] = []
 
     # --- in
 
     def add(self, tx: Transaction, *, local: bool) -> None:
         """Take one transaction, or raise PoolRejection. A local one is in the journal file on return."""
-        self._announcements.publish(self._admit(tx, local=local))
+        self._tell(self._admit(tx, local=local))
         if local and self._journal is not None:
+            self._journal.append(tx)
+
+    def enter(self, tx: Transaction) -> None:
+        """`add` for one of many local ones: nobody hears of it before `wait_durable`, which must follow."""
+        self._untold += self._admit(tx, local=True)
+        if self._journal is not None:
             self._journal.append(tx)
 
     async def submit(self, tx: Transaction) -> None:
         """Take a local transaction, or raise PoolRejection; the journal has it on the disk on return."""
-        self.add(tx, local=True)
+        self.enter(tx)
         await self.wait_durable()
 
     async def wait_durable(self) -> None:
         """Until the journal has all local transactions on the disk; those who wait share the write."""
+        self._tell(())
         if self._journal is not None:
             await self._journal.wait_durable()
 
@@ -143,7 +151,7 @@ class TransactionPool:
                 verdicts.append(rejection)
             else:
                 verdicts.append(None)
-        self._announcements.publish(admitted)
+        self._tell(admitted)
         return verdicts
 
     def restore(self, transactions: Sequence[Transaction]) -> int:
@@ -152,7 +160,7 @@ class TransactionPool:
         for tx in transactions:
             with suppress(PoolRejection):
                 pending += self._admit(tx, local=True, returning=True)
-        self._announcements.publish(pending)
+        self._tell(pending)
         return len(self) - before
 
     # --- out
@@ -239,7 +247,7 @@ class TransactionPool:
         for sender in list(self._unsettled)[:SETTLE_PER_HEAD]:
             del self._unsettled[sender]
             promoted += self._settle(sender)
-        self._announcements.publish(promoted)
+        self._tell(promoted)
 
     def reset(self, accounts: Accounts, header: Header) -> None:
         """Begin again at a head that no event led to: every account is looked at."""
@@ -249,7 +257,7 @@ class TransactionPool:
         promoted: list[Transaction] = []
         for sender in list(self._queues):
             promoted += self._settle(sender)
-        self._announcements.publish(promoted)
+        self._tell(promoted)
 
     def expire(self) -> int:
         """Drop what came from peers and waited longer than `lifetime_s`; how many that were."""
@@ -263,6 +271,12 @@ class TransactionPool:
         for entry in old:
             self._remove(entry)
         return len(old)
+
+    def _tell(self, promoted: Sequence[Transaction]) -> None:
+        """Let the subscribers know; also of what was entered by somebody who was cancelled before he told."""
+        told = [*self._untold, *promoted]
+        self._untold.clear()
+        self._announcements.publish(told)
 
     # --- the parts of an admission
 
@@ -302,7 +316,7 @@ class TransactionPool:
         account = self._accounts_at_head.account(sender)
         queue = self._queues.get(sender)
         if queue is not None and queue.account != (account or EMPTY_ACCOUNT):
-            self._announcements.publish(self._settle(sender))
+            self._tell(self._settle(sender))
             queue = self._queues.get(sender)
         return queue or AccountQueue(sender, account, self._organisation(sender))
 

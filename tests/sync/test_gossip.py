@@ -354,6 +354,40 @@ async def test_a_transaction_reaches_every_pool_and_travels_each_link_once(nurse
     assert not any(end.points for node in nodes for end in node.ends.values())
 
 
+async def test_transactions_that_come_one_after_the_other_travel_together(nursery, autojump_clock) -> None:
+    nodes = await network(nursery, 2)
+    rich(nodes, 1)
+    for nonce in range(5):
+        nodes[0].pool.add(signed(key_of(1), nonce), local=True)
+        await trio.testing.wait_all_tasks_blocked()
+    await until(lambda: len(nodes[1].pool) == 5)
+    assert len(sent(nodes, Transactions)) == 1
+
+
+async def test_batches_that_come_while_one_is_recovered_are_recovered_together(monkeypatch) -> None:
+    turns: list[list[Any]] = []
+    monkeypatch.setattr(transaction_intake, "recover_senders", lambda txs: turns.append(list(txs)))
+    intake = transaction_intake.TransactionIntake(Node("node", None, BASE).pool)
+    batches = [[signed(key_of(number), nonce) for nonce in range(2)] for number in (1, 2, 3)]
+    async with trio.open_nursery() as nursery:
+        await intake._turn.acquire()
+        for batch in (*batches, batches[0]):
+            nursery.start_soon(intake._recover, batch)
+        given_up = trio.CancelScope()
+
+        async def give_up() -> None:
+            with given_up:
+                await intake._recover([signed(key_of(4), 0)])
+
+        nursery.start_soon(give_up)
+        await trio.testing.wait_all_tasks_blocked()
+        given_up.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        intake._turn.release()
+    (together,) = turns
+    assert len(together) == 7, "each transaction once, and what was given up does no harm"
+
+
 async def test_a_large_transaction_is_only_announced_and_fetched_once(nursery, autojump_clock) -> None:
     nodes = await network(nursery, 4)
     rich(nodes, 1)

@@ -373,6 +373,20 @@ async def test_subscribers_hear_of_each_transaction_when_it_becomes_pending(worl
     assert heard(channel) == [txs[4]]
 
 
+async def test_what_was_entered_with_others_is_told_once_all_of_it_is_there(world: World) -> None:
+    channel = world.pool.subscribe()
+    txs = [signed(world.keys[0], nonce) for nonce in range(4)]
+    for tx in txs[:2]:
+        world.pool.enter(tx)
+    assert heard(channel) == []
+    await world.pool.wait_durable()
+    assert channel.statistics().current_buffer_used == 1
+    assert heard(channel) == txs[:2]
+    world.pool.enter(txs[2])  # and whoever entered it is cancelled
+    world.pool.add_remote([txs[3]])
+    assert heard(channel) == txs[2:]
+
+
 async def test_a_subscriber_that_falls_behind_is_cut_off(world: World) -> None:
     slow = world.pool.subscribe()
     key = world.keys[0]
