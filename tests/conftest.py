@@ -5,6 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a machine takes for an example says nothing about what is tested. (Where CI is set, hypothesis has
+# a profile of its own, which stays in force otherwise.)
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -82,6 +82,7 @@ async def test_the_loop_goes_on_while_a_thread_works() -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lane.run, busy)
+        await trio.testing.wait_all_tasks_blocked()
         try:
             for _ in range(5):
                 await trio.lowlevel.checkpoint()
