@@ -10,7 +10,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     files: Counter[str] = Counter()
     results: Counter[str] = Counter()
     passed_by: set[str] = set()
-    swarm = 0
+    swarm: Counter[str] = Counter()
     for report in terminalreporter.stats.get("passed", []):
         for name, value in getattr(report, "user_properties", ()):
             if name == "state_results":
@@ -20,11 +20,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             elif name == "state_results_skipped":
                 passed_by.add(value)
             elif name == "swarm":
-                swarm += value
+                seed, cases = value
+                swarm[seed] += cases
     for fork, count in sorted(results.items()):
         line = f"official state tests: {fork}: {count:,} results in {files[fork]:,} files"
         terminalreporter.write_line(line)
     for reason, count in sorted(Counter(each.partition(": ")[2] for each in passed_by).items()):
         terminalreporter.write_line(f"official state tests: {count:,} files passed by: {reason}")
-    if swarm:
-        terminalreporter.write_line(f"swarm: {swarm:,} cases compared between both executors")
+    for seed, cases in sorted(swarm.items()):
+        line = f"swarm: {cases:,} calls of random programs compared between both executors, seed {seed!r}"
+        terminalreporter.write_line(line)

@@ -51,6 +51,12 @@ def run(opcode: int, *operands: int) -> bytes:
     return b"".join(push(each) for each in reversed(operands)) + bytes((opcode,))
 
 
+def computed(random: Random, opcode: int) -> bytes:
+    """Arithmetic; what counts bytes or bits is mostly told a number of them that a word has."""
+    near = {0x0B: 33, 0x1A: 33, 0x1B: 260, 0x1C: 260, 0x1D: 260}.get(opcode)
+    return run(opcode, far(random, near) if near else word(random), word(random), word(random))
+
+
 def a_call(random: Random) -> bytes:
     """To another program of the batch, to a quick precompiled contract, or to nobody."""
     others = (1, 2, 3, 4, 5, 9, 0xEEEE)
@@ -93,7 +99,7 @@ def a_precompiled(random: Random) -> bytes:
         1: lambda: (*(SIGNED if random.random() < 0.7 else (*SIGNED[:1], 27, *SIGNED[2:])),),
         5: lambda: (*random.choices((0, 1, 2, 31, 32, 33), k=3), *(word(random) for _ in range(3))),
         6: lambda: random.choice(((1, 2, 1, 2), (1, 2, 1, FIELD - 2), (0, 0, 1, 2), (1, 1, 1, 2))),
-        7: lambda: (1, 2, word(random)),
+        7: lambda: (1, 2, random.choice((2**256 - 1, *EDGES[:9], random.randrange(300)))),
         9: lambda: (random.randrange(20) << 224 | word(random) >> 32, *(word(random) for _ in range(5))),
     }
     words = inputs.get(number, lambda: (word(random), word(random)))()
@@ -138,7 +144,7 @@ def some_words(random: Random) -> bytes:
 
 
 MAKERS: tuple[tuple[int, Callable[[Random], bytes]], ...] = (
-    (30, lambda r: run(r.choice((*range(1, 12), *range(0x10, 0x1E))), word(r), word(r), word(r))),
+    (30, lambda r: computed(r, r.choice((*range(1, 12), *range(0x10, 0x1E))))),
     (12, lambda r: push(word(r))),
     (14, lambda r: bytes((r.choice((*range(0x80, 0x88), *range(0x90, 0x98), 0x50)),))),
     (10, lambda r: bytes((r.choice((1, 2, 3, 4, 0x10, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19)),))),
@@ -190,12 +196,17 @@ def a_program(random: Random, fork: Fork) -> tuple[Part, ...]:
         if part and part[-1] not in known and random.random() < 0.95:
             parts[place] = b""
         elif random.random() < 0.15:
-            first = 0 if random.random() < 0.1 else place + 1
-            target = random.randrange(first, count + 1)
+            first = 0 if random.random() < 0.1 else place + 2  # the part after this one: `filled` is before
+            target = random.randrange(first, count + 2)
             condition = random.choice(CONDITIONS) if random.random() < 0.7 else b""
             parts[place] = JUMP + condition + bytes((0x57 if condition else 0x56, target))
     filled = b"".join(push(word(random)) for _ in range(random.choice((0, 8, 8, 10, 12))))
     return (filled, *parts, random.choice(ENDS)(random))
+
+
+def circles(parts: tuple[Part, ...]) -> bool:
+    """Whether a jump leads backwards."""
+    return any(part.startswith(JUMP) and part[-1] <= place for place, part in enumerate(parts))
 
 
 def code_of(parts: tuple[Part, ...]) -> bytes:

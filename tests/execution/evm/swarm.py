@@ -3,11 +3,14 @@
     python -m tests swarm -- --cases 1000000                       on all cores, from a seed that is printed
     python -m tests swarm -- --cases 1 --seed 1a2b --first 77      that batch again
 
-A case is one call of a random program with some gas. A few transactions call a batch of programs several
-times each; after each call they log whether it succeeded, the gas that is left and a hash of what came back,
-so that both executors are compared call by call, and then by receipts and state. What differs is shrunk, call
-by call and instruction by instruction, and printed. A seed and a number are a batch. `test_differential` has
-deeper cases, made by hypothesis; here they are many.
+A case is one call of a random program with some gas, value and data, on what the calls before it left of the
+state. A few transactions call each program of a batch some dozen times; after each call they log whether it
+succeeded, the gas that is left and all that came back, so that both executors are compared call by call, and
+then by receipts and state. What differs is shrunk, call by call and instruction by instruction, and printed.
+A seed and a number are a batch. `test_differential` has deeper cases, made by hypothesis; here they are many.
+
+What a case costs is py-evm's call of a contract and its instructions. So the driver that makes the calls has
+few of those, and programs that run in circles mostly get little gas.
 """
 
 import argparse
@@ -22,20 +25,22 @@ from typing import NamedTuple
 
 from node.execution.evm import program
 from node.execution.evm.executor import FastExecutor
-from node.execution.executor import BlockOutcome, Executor
+from node.execution.executor import BlockContext, BlockOutcome, Executor, execute_block
 from node.execution.py_evm import PyEvmExecutor
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address, Hash32
-from node.primitives.transaction import TransactionType
+from node.primitives.transaction import Transaction, TransactionType
 from tests.execution.builders import KEY, context, signed
-from tests.execution.evm.breeding import PROGRAMS, Part, a_program, code_of, push, run
+from tests.execution.evm.breeding import PROGRAMS, Part, a_program, circles, code_of, push, run, word
 from tests.execution.worlds import MemoryView
 
-CALLS = 4
-"""Of each program: what is compiled, and what is warm, differs from one to the next."""
+CALLS, CALLS_COMPILED = 12, 40
+"""Of each program: what is compiled, and what is warm, differs from one to the next. Compiling must pay."""
 TRANSACTIONS_MAX = 3
-GAS = 30_000_000
-"""Of each transaction."""
+GAS = 400_000_000
+"""Of each transaction: more than all its calls are given."""
+CIRCLES_GAS = 2_500
+"""Mostly the most for a program that may run in circles, which costs as much as dozens of others."""
 DRIVER = Address(b"\xdd" * 20)
 FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
 REFERENCE = PyEvmExecutor()
@@ -46,7 +51,9 @@ class Case(NamedTuple):
 
     program: int
     gas: int
-    value: int
+    value: int = 0
+    size: int = 0
+    """Bytes of data that it is sent, from as far into the batch's data: below 128."""
 
 
 @dataclass(frozen=True)
@@ -74,83 +81,106 @@ def address_of(index: int) -> Address:
 def some_gas(random: Random) -> int:
     """Mostly too little for something, sometimes enough for a creation."""
     kind = random.random()
-    if kind < 0.25:
-        return random.randrange(1_500)
-    return random.randrange(1_500, 12_000) if kind < 0.6 else 30_000 if kind < 0.9 else 100_000
+    if kind < 0.35:
+        return random.randrange(300 if kind < 0.2 else 1_500)
+    return random.randrange(1_500, 12_000) if kind < 0.65 else 30_000 if kind < 0.9 else 100_000
+
+
+def a_case(random: Random, index: int, slow: bool) -> Case:
+    """A call of a program."""
+    gas = some_gas(random)
+    if slow and random.random() < 0.97:
+        gas = min(gas, random.randrange(CIRCLES_GAS))
+    size = random.choice((0, 0, 4, 36, 68, random.randrange(128)))
+    return Case(index, gas, random.choice((0, 0, 0, 1)), size)
 
 
 def a_batch(seed: str, number: int) -> Batch:
     """The batch of a seed and a number."""
     random = Random(f"{seed}/{number}")
     fork = random.choice((Fork.LONDON, Fork.LONDON, Fork.LONDON, *FORKS))
-    calls = [index for index in range(PROGRAMS) for _ in range(CALLS)]
+    hot_runs = {0: 0, 1: 2}.get(number % 8, program.HOT_RUNS)
+    programs = tuple(a_program(random, fork) for _ in range(PROGRAMS))
+    times = CALLS if hot_runs == program.HOT_RUNS else CALLS_COMPILED
+    called = [index for index in range(PROGRAMS) for _ in range(times)]
     if number % 2:
-        random.shuffle(calls)
-    cases = [Case(index, some_gas(random), random.choice((0, 0, 0, 1))) for index in calls]
-    count = random.randint(1, TRANSACTIONS_MAX)
-    size = -(-len(cases) // count)
+        random.shuffle(called)
+    slow = [circles(parts) for parts in programs]
+    cases = [a_case(random, index, slow[index]) for index in called]
+    size = -(-len(cases) // random.randint(1, TRANSACTIONS_MAX))
     slots = tuple(Hash32(slot.to_bytes(32, "big")) for slot in range(2))
     return Batch(
         fork=fork,
-        programs=tuple(a_program(random, fork) for _ in range(PROGRAMS)),
+        programs=programs,
         transactions=tuple(tuple(cases[place : place + size]) for place in range(0, len(cases), size)),
         listed=tuple(
             (address_of(random.randrange(PROGRAMS)), random.choice(((), slots[:1], slots)))
             for _ in range(random.choice((0, 0, 5)))
         ),
-        data=random.randbytes(random.choice((0, 4, 36, 68))),
-        hot_runs={0: 0, 1: 2}.get(number % 8, program.HOT_RUNS),
+        data=b"".join(word(random).to_bytes(32, "big") for _ in range(DATA_ROOM // 32)),
+        hot_runs=hot_runs,
     )
 
 
-DATA_ROOM = 96
-"""Calldata of the driver: what it hands on, in so many bytes, then a word for each call."""
+DATA_ROOM = 256
+"""Calldata of the driver: what it hands on parts of, in so many bytes, then a word for each call."""
 
 
 def calldata(batch: Batch, cases: tuple[Case, ...]) -> bytes:
-    """What tells the driver whom to call."""
-    told = b"".join((gas << 64 | index << 8 | value).to_bytes(32, "big") for index, gas, value in cases)
+    """What tells the driver whom to call: gas, 8 bits of size, 8 of value, 160 of address."""
+    told = b"".join(
+        (gas << 176 | size << 168 | value << 160 | 0x1000 + index).to_bytes(32, "big")
+        for index, gas, value, size in cases
+    )
     return batch.data.ljust(DATA_ROOM, b"\0") + told
 
 
-def driver(batch: Batch) -> bytes:
-    """Makes the calls of its calldata and logs what came of each; on the stack: where it is, and the word."""
-    before = run(0x37, 0x400, 0, len(batch.data)) + push(DATA_ROOM)
-    code = b"\x5b\x80\x35" + push(0) + push(0) + push(len(batch.data)) + push(0x400)
-    code += b"\x84" + push(1) + b"\x16"  # value
-    code += push(1 << 8) + b"\x86\x04" + push(0xFFFF) + b"\x16" + push(0x1000) + b"\x01"  # to
-    code += push(1 << 64) + b"\x87\x04\xf1"
-    code += push(0x20) + b"\x52\x5a" + push(0x40) + b"\x52"
-    code += b"\x3d" + push(0) + push(0x500) + b"\x3e"
-    code += b"\x3d" + push(0x500) + b"\x20" + push(0x60) + b"\x52" + run(0xA0, 0x20, 0x60)
-    code += b"\x50" + push(32) + b"\x01\x36\x81\x10" + push(len(before)) + b"\x57\x00"
+def driver() -> bytes:
+    """Makes the calls of its calldata and logs what came of each: what was returned, under the gas left and
+    whether it succeeded. Between calls the stack holds where in the calldata it is, and the word from there.
+    """
+    before = run(0x37, 0, 0, DATA_ROOM) + push(DATA_ROOM) + b"\x80\x35"
+    code = b"\x5b" + push(0) + push(0) + b"\x82" + push(10) + b"\x1a\x80"  # the ranges of memory
+    code += b"\x84" + push(11) + b"\x1a"  # value
+    code += b"\x85"  # to: a call looks at the low 160 bits
+    code += push(1 << 176) + b"\x87\x04\xf1"  # gas
+    code += b"\x3d" + push(0) + push(DATA_ROOM) + b"\x3e"
+    code += b"\x5a\x3d" + push(DATA_ROOM) + b"\xa2"
+    code += b"\x50" + push(32) + b"\x01\x80\x35\x80" + push(len(before)) + b"\x57\x00"
     return before + code
+
+
+def block_of(batch: Batch) -> tuple[BlockContext, MemoryView, list[Transaction]]:
+    """A block with the transactions, and the state before it."""
+    view = MemoryView()
+    view.put(KEY.address, 10**20)
+    view.put(DRIVER, balance=10**9, nonce=1, code=driver())
+    for index, parts in enumerate(batch.programs):
+        view.put(address_of(index), balance=7, nonce=1, code=code_of(parts), storage={0: 1, 1: 2**200})
+    room = GAS * len(batch.transactions)
+    kind = TransactionType.ACCESS_LIST if batch.fork >= Fork.BERLIN else TransactionType.LEGACY
+    listed = batch.listed if batch.fork >= Fork.BERLIN else ()
+    transactions = [
+        signed(nonce=nonce, to=DRIVER, data=calldata(batch, cases), gas=GAS, kind=kind, access_list=listed)
+        for nonce, cases in enumerate(batch.transactions)
+    ]
+    return context(batch.fork, number=300, gas_limit=room), view, transactions
 
 
 def outcome(executor: Executor, batch: Batch) -> BlockOutcome:
     """What the block with the transactions comes to."""
-    view = MemoryView()
-    view.put(KEY.address, 10**20)
-    view.put(DRIVER, balance=10**9, nonce=1, code=driver(batch))
-    for index, parts in enumerate(batch.programs):
-        view.put(address_of(index), balance=7, nonce=1, code=code_of(parts), storage={0: 1, 1: 2**200})
-    room = GAS * len(batch.transactions)
-    session = executor.begin(context(batch.fork, number=300, gas_limit=room), view)
-    kind = TransactionType.ACCESS_LIST if batch.fork >= Fork.BERLIN else TransactionType.LEGACY
-    listed = batch.listed if batch.fork >= Fork.BERLIN else ()
-    for nonce, cases in enumerate(batch.transactions):
-        data = calldata(batch, cases)
-        session.apply(signed(nonce=nonce, to=DRIVER, data=data, gas=GAS, kind=kind, access_list=listed))
-    return session.finish()
+    return execute_block(executor, *block_of(batch))
 
 
 def first_difference(batch: Batch) -> int | None:
     """The call by which the executors part, counted through; the last when they do only in the end."""
     before, program.HOT_RUNS = program.HOT_RUNS, batch.hot_runs  # type: ignore[misc]
+    block = block_of(batch)
     try:
-        ours, theirs = outcome(FastExecutor(REFERENCE), batch), outcome(REFERENCE, batch)
+        ours, theirs = execute_block(FastExecutor(REFERENCE), *block), execute_block(REFERENCE, *block)
     finally:
         program.HOT_RUNS = before  # type: ignore[misc]
+    assert all(receipt.succeeded for receipt in theirs.receipts), "the driver could not make all calls"
     if ours == theirs:
         return None
     told = [
@@ -162,17 +192,22 @@ def first_difference(batch: Batch) -> int | None:
 
 
 def shrunk(batch: Batch) -> Batch:
-    """As few calls and parts as still differ: the call that differs by itself if it does, then bisected."""
+    """As few calls and parts as still differ: the call that differs by itself if it does, or with its
+    program's calls before it, or with all before it; then bisected.
+    """
     place = first_difference(batch)
     assert place is not None
-    only = without_calls(without_calls(batch, place + 1, batch.cases), 0, place)
-    if first_difference(only) is not None:
-        batch = only
+    until = without_calls(batch, place + 1, batch.cases)
+    called = until.transactions[-1][-1].program
+    for fewer in (without_calls(until, 0, place), without_other_programs(until, called), until):
+        if first_difference(fewer) is not None:
+            batch = fewer
+            break
     if first_difference(replace(batch, listed=())) is not None:
         batch = replace(batch, listed=())
     while True:
-        smaller = _reduced(batch, without_parts, lambda each: sum(map(len, each.programs)))
-        smaller = _reduced(smaller, without_calls, lambda each: each.cases)
+        smaller = _reduced(batch, without_calls, lambda each: each.cases)
+        smaller = _reduced(smaller, without_parts, lambda each: sum(map(len, each.programs)))
         if smaller == batch:
             return batch
         batch = smaller
@@ -205,6 +240,12 @@ def without_calls(batch: Batch, first: int, size: int) -> Batch:
     return replace(batch, transactions=tuple(left))
 
 
+def without_other_programs(batch: Batch, called: int) -> Batch:
+    """With the calls of one program only; it may call others."""
+    kept = (tuple(case for case in cases if case.program == called) for cases in batch.transactions)
+    return replace(batch, transactions=tuple(filter(None, kept)))
+
+
 def without_parts(batch: Batch, first: int, size: int) -> Batch:
     """Without so many parts of programs from one on, counted through."""
     left, place = [], 0
@@ -222,7 +263,10 @@ def described(batch: Batch) -> str:
         if parts:
             lines.append(f"  {address_of(index).hex()[-4:]}: {code_of(parts).hex()}")
     for cases in batch.transactions:
-        calls = (f"{address_of(index).hex()[-4:]} gas {gas} value {value}" for index, gas, value in cases)
+        calls = (
+            f"{address_of(index).hex()[-4:]} gas {gas} value {value} data {size}"
+            for index, gas, value, size in cases
+        )
         lines.append(f"  transaction calls {'; '.join(calls)}")
     return "\n".join(lines)
 
