@@ -85,7 +85,7 @@ def powers(suite: Suite) -> object:
     return roles, code, members, [board.rule(place) for place in range(3)]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(moves=st.lists(MOVE, max_size=25))
 def test_nothing_gets_around_the_board(moves: list[tuple[str, int, int, int]]) -> None:
     if not _BUILT:

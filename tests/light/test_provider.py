@@ -85,7 +85,7 @@ ASKING: dict[str, Callable[[RpcProvider], Any]] = {
 
 @pytest.mark.parametrize("question", ASKING)
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "json"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(answer=JSON)
 def test_any_answer_is_a_claim_or_a_known_error(question: str, raw: bool, answer: Any) -> None:
     provider = RpcProvider(Answers(answer))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node import native
@@ -120,7 +120,6 @@ def test_a_batch_is_recovered_although_one_of_it_is_left_to_python(monkeypatch):
 
 
 @built
-@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -137,7 +136,6 @@ def test_blooms(logs):
 
 
 @built
-@settings(deadline=None)
 @given(st.one_of(st.lists(st.binary(max_size=70), max_size=6).map(rlp.encode), st.binary(max_size=20)))
 def test_lists_are_split(data):
     for count_max in (None, 0, 3):

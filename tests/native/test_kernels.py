@@ -271,7 +271,7 @@ def test_sums_of_points(one, two):
     assert curve.add(one + one) == curve.add_in_python(one + one)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(points, factors)
 def test_multiples_of_points(point, factor):
     assert curve.multiply(point + factor) == curve.multiply_in_python(point + factor)
@@ -304,7 +304,7 @@ def test_pairings(pairs):
 
 
 @built
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, bn128.curve_order - 1), st.integers(1, bn128.curve_order - 1), st.booleans())
 def test_pairings_are_bilinear(a, b, differs):
     pairs = g1(a) + g2(b) + g1(-(a * b + differs)) + g2(1)

@@ -70,7 +70,7 @@ KINDS_AND_VALUES = st.lists(KINDS, max_size=3).flatmap(
 
 
 @given(KINDS_AND_VALUES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_are_encoded_and_decoded_as_eth_abi_does(case: tuple[list[str], tuple[Any, ...]]) -> None:
     kinds, values = case
     encoded = encode(kinds, values)
@@ -79,7 +79,7 @@ def test_values_are_encoded_and_decoded_as_eth_abi_does(case: tuple[list[str], t
 
 
 @given(KINDS_AND_VALUES, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_eth_abi_refuses_is_refused(
     case: tuple[list[str], tuple[Any, ...]], data: st.DataObject
 ) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rpc.api import RpcApi
@@ -143,14 +143,14 @@ def never_internal(batch: list[tuple[str, list[Any]]]) -> None:
         assert answer.get("error", {}).get("code") != INTERNAL_ERROR, (method, params)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(st.lists(calls, min_size=1, max_size=8))
 def test_no_arguments_are_an_internal_error(batch: list[tuple[str, list[Any]]]) -> None:
     never_internal(batch)
 
 
 @pytest.mark.long(27)
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1_500)
 @given(st.lists(calls, min_size=1, max_size=16))
 def test_no_arguments_are_an_internal_error_in_many_tries(batch: list[tuple[str, list[Any]]]) -> None:
     never_internal(batch)
@@ -177,7 +177,7 @@ http_pieces = st.binary(max_size=60) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(http_pieces, max_size=8))
 def test_no_bytes_disturb_the_server_or_anybody_else(pieces: list[bytes]) -> None:
     async def disturb() -> None:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.rpc.http1 import HEAD_BYTES_MAX, HttpError, Request, RequestParser, answer, json_answer
@@ -73,7 +73,6 @@ ODD = (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from((*PLAIN, *PLAIN, *ODD)), min_size=2, max_size=12))
 def test_a_head_that_was_learnt_changes_nothing(pieces: list[bytes]) -> None:
     def outcome(*, forgets: bool) -> list[object]:

@@ -119,7 +119,7 @@ def test_the_last_block_is_refused(
         play(signers, blocks, epoch, through_disk=through_disk)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     signers=st.sampled_from(["AB", "ABC", "ABCD", "ABCDEF"]),

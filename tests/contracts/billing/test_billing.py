@@ -273,7 +273,7 @@ def test_a_pause_stops_all_money(books: Books) -> None:
 AMOUNTS = st.lists(st.integers(1, 10**9), min_size=1, max_size=6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     usage=AMOUNTS, adjustment=st.integers(-(10**9), 10**9), rates=st.lists(st.integers(0, 10**6), max_size=3)
 )

@@ -249,7 +249,7 @@ def test_what_was_voided_is_replaced_once(books: Books) -> None:
 RECORDS = st.lists(st.integers(0, 2**64), min_size=1, max_size=40)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(quantities=RECORDS, data=st.data())
 def test_each_record_is_proved_and_none_can_be_forged(
     built: tuple[Books, Any], quantities: list[int], data: st.DataObject
@@ -278,7 +278,7 @@ def test_each_record_is_proved_and_none_can_be_forged(
         assert not verify(batch, record, 2**128 - 1, place, [*path[:step], (hash_, 1), *path[step + 1 :]])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(quantities=RECORDS, lie=st.integers(1, 2**64))
 def test_a_total_that_is_not_the_sum_proves_no_record(
     built: tuple[Books, Any], quantities: list[int], lie: int
@@ -292,7 +292,7 @@ def test_a_total_that_is_not_the_sum_proves_no_record(
     assert not books.metering.call.verifyRecord(batch, *records[0], 0, tree.path(0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(total=st.integers(0, 2**128 - 1), price=st.integers(0, 2**128 - 1), per=st.integers(1, 2**128 - 1))
 def test_amounts_are_rounded_half_up_once(built: tuple[Books, Any], total: int, price: int, per: int) -> None:
     books, snapshot = built

@@ -160,5 +160,5 @@ class Money(RuleBasedStateMachine):
         assert held + sum(self.in_hand.values()) == START_TOKENS * len(PARTIES)
 
 
-Money.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+Money.TestCase.settings = settings(max_examples=12, stateful_step_count=20)
 TestMoney = Money.TestCase

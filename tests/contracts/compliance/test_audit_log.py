@@ -40,7 +40,7 @@ def anchor(log: Contract, all_entries: list[bytes], before: int, size: int) -> N
     log.send.anchor(LOG, size, tree.root(), DOCUMENT, tree.consistency(before), sender=log.chain.account(1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(sorted), data=st.data())
 def test_a_log_that_grows_is_anchored_and_each_entry_is_proved(
     deployed: tuple[Sandbox, Contract], sizes: list[int], data: st.DataObject
@@ -69,7 +69,7 @@ def test_a_log_that_grows_is_anchored_and_each_entry_is_proved(
     assert not log.call.verifyPrefix(LOG, last, sizes[0], keccak256(b"other"), whole.consistency(sizes[0]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before=st.integers(1, 40), more=st.integers(1, 40), place=st.integers(0, 39))
 def test_an_altered_past_is_never_anchored(
     deployed: tuple[Sandbox, Contract], before: int, more: int, place: int

@@ -214,5 +214,5 @@ class Timelock(RuleBasedStateMachine):
             assert manager.hasRole(int(Role.GUARDIAN), who)[0] is (place in self.guardians)
 
 
-Timelock.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+Timelock.TestCase.settings = settings(max_examples=8, stateful_step_count=20)
 TestTimelock = Timelock.TestCase

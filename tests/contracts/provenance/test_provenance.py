@@ -120,7 +120,7 @@ def test_a_lot_of_births_is_one_root(provenance: Contract) -> None:
         act(provenance, MAKER, "registerLot", PAPER, 0, PAPER)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(size=st.integers(1, 40), data=st.data())
 def test_no_birth_is_forged_into_a_lot(
     deployed: tuple[Contract, Any], size: int, data: st.DataObject

@@ -125,5 +125,5 @@ class Books(RuleBasedStateMachine):
             assert self.cloud.used(tenant) == self.used(tenant)
 
 
-Books.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+Books.TestCase.settings = settings(max_examples=15, stateful_step_count=25)
 TestBooks = Books.TestCase

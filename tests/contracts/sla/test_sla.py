@@ -263,7 +263,7 @@ def expected(reports: list[tuple[int, int]]) -> tuple[int, int]:
     return penalty, 0 if penalty else reward
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(windows=st.lists(st.lists(VALUE, max_size=3), min_size=1, max_size=6))
 def test_the_contract_judges_as_the_model(
     built: tuple[Services, Any], windows: list[list[tuple[int, int]]]

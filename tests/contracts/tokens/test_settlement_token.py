@@ -57,7 +57,7 @@ MOVE = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(moves=st.lists(MOVE, max_size=12))
 def test_no_money_is_made_or_lost(moves: list[tuple[str, int, int, int]]) -> None:
     if not _BUILT:

@@ -131,7 +131,6 @@ def _same_call(ours: CallResult | str, theirs: CallResult | str) -> None:
 def _examples(count: int):
     return settings(
         max_examples=count,
-        deadline=None,
         derandomize=True,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
