@@ -3,9 +3,11 @@
 geth's are held to the same in test_light.py.
 """
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +45,10 @@ def program(kind: str, folder: Path) -> Iterator[str]:
         ]
         command += ["--chain.hardfork", "london"]
     with log.open("wb") as out:
-        process = subprocess.Popen([*command, "--port", str(port)], stdout=out, stderr=out)
+        # What npm puts in place of anvil starts it as a child, and does not take it along when it is killed.
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], stdout=out, stderr=out, start_new_session=True
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         client = Web3(Web3.HTTPProvider(url))
@@ -51,7 +56,8 @@ def program(kind: str, folder: Path) -> Iterator[str]:
         assert process.poll() is None, log.read_text()[-2000:]
         yield url
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
