@@ -74,8 +74,10 @@ def state(process: Process | None) -> State:
         return "stopped"
     _reap(process.pid)
     stat = _stat(process.pid)
-    if stat is None or stat[1] != process.started or stat[0] in "ZX":
+    if stat is None or stat[1] != process.started:
         return "stopped"
+    if stat[0] in "ZX":
+        return "running" if _has_threads(process.pid) else "stopped"
     return "paused" if stat[0] in "Tt" else "running"
 
 
@@ -154,6 +156,14 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 def _boot() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether threads outlive the first one: until the last has gone, files and ports are held."""
+    try:
+        return len(list((PROC / str(pid) / "task").iterdir())) > 1
+    except OSError:
+        return False
 
 
 def _reap(pid: int) -> None:

@@ -20,7 +20,7 @@ from devnet.network import RunningNetwork
 from node.config.load import load_settings
 from node.signing.keystore import unlock_key
 from node.signing.passwords import find_password
-from tests.faults.live import ROOT
+from tests.faults.live import PATIENCE_S, ROOT
 from tests.ports import free_ports
 from tests.signing.tokens import MODULE, PIN
 
@@ -84,7 +84,7 @@ class Net:
         return self.run(sys.executable, "-m", "devnet", "--home", str(self.home), *words).stdout
 
     def call(self, name: str, method: str, *params: object) -> object:
-        client = RpcClient(self.layout.node(name).admin_url)
+        client = RpcClient(self.layout.node(name).admin_url, PATIENCE_S)
         try:
             return client.call(method, *params)
         finally:
