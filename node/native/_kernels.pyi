@@ -6,6 +6,9 @@ from typing import Any
 def keccak256(data: bytes, /) -> bytes:
     """Keccak-256."""
 
+def keccak256_many(messages: Sequence[bytes], /) -> list[bytes]:
+    """Keccak-256 of each, several at a time where the processor can."""
+
 def blake2_rounds(state: bytes, message: bytes, first: int, count: int, /) -> bytes:
     """`count` rounds of BLAKE2b from number `first` on; 128 bytes each, words lowest byte first."""
 
@@ -48,14 +51,13 @@ def trie_branch(items: Sequence[bytes], /) -> bytes:
 def trie_reference(encoded: bytes, /) -> bytes:
     """How a parent refers to an encoded node."""
 
-def trie_update(
+def trie_updates(
     read: Callable[[bytes], bytes | None],
-    prefix: bytes,
-    changes: dict[bytes, bytes | None],
-    root: bytes | None,
+    updates: Sequence[tuple[bytes, dict[bytes, bytes | None], bytes | None]],
     /,
-) -> tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]:
-    """Root, changed rows and these rows before; see node.trie.rows. ValueError where rows do not fit."""
+) -> list[tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]]:
+    """For each (prefix, changes, root): root, changed rows and these rows before; see node.trie.rows.
+    No row belongs to two of the tries. ValueError where rows do not fit."""
 
 def layered_row(
     layers: tuple[dict[bytes, bytes | None], ...], beneath: Callable[[bytes], bytes | None], key: bytes, /

@@ -11,6 +11,11 @@
 /* keccak.c: `output` takes 32 bytes. */
 void keccak256(const uint8_t *data, size_t size, uint8_t *output);
 
+/* keccak_many.c: the same for messages that do not wait for each other's hashes, so that several are hashed at
+ * once: no output lies in a message. Needs no interpreter lock. */
+typedef struct { const uint8_t *data; size_t size; uint8_t *output; } keccak_job;
+void keccak_many(const keccak_job *jobs, size_t count);
+
 /* rlp.c: where the payload of the item at `position` lies; 0 when there is none that ends before `limit`. */
 typedef struct { size_t start, end; int is_list; } rlp_bounds;
 int rlp_item(const uint8_t *data, size_t position, size_t limit, rlp_bounds *item);
@@ -31,6 +36,7 @@ static inline int number_bytes(PyObject *number, uint8_t *out, size_t size)
 
 /* Functions of the module, one table per file. */
 extern PyMethodDef keccak_methods[];
+extern PyMethodDef keccak_many_methods[];
 extern PyMethodDef blake2_methods[];
 extern PyMethodDef recover_methods[];
 extern PyMethodDef bn128_methods[];

@@ -20,8 +20,40 @@ static slice without_zeros(const uint8_t *number, size_t size)
     return (slice){number, size};
 }
 
-/* Where changes are noted. */
-typedef struct { PyObject *held, *rows, *before, *leaves; } notes;
+/* Where changes are noted; leaves when all are there, so that their keys are hashed at once. */
+typedef struct {
+    PyObject *held, *rows, *before, *leaves;
+    struct { PyObject *key, *place, *leaf; } *noted;
+    keccak_job *jobs;
+    size_t count;
+} notes;
+
+static int begin(notes *to, Py_ssize_t most)
+{
+    to->count = 0;
+    to->noted = PyMem_Calloc((size_t)most + 1, sizeof *to->noted);
+    to->jobs = PyMem_Calloc((size_t)most + 1, sizeof *to->jobs);
+    if (to->noted == NULL || to->jobs == NULL)
+        PyErr_NoMemory();
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Put the leaves where they belong, unless something went wrong; what it comes to. */
+static int end(notes *to, int result)
+{
+    if (result == 0)
+        keccak_many(to->jobs, to->count);
+    for (size_t i = 0; i < to->count; i++) {
+        if (result == 0)
+            result = PyDict_SetItem(to->leaves, to->noted[i].place, to->noted[i].leaf);
+        Py_DECREF(to->noted[i].key);
+        Py_DECREF(to->noted[i].place);
+        Py_DECREF(to->noted[i].leaf);
+    }
+    PyMem_Free(to->noted);
+    PyMem_Free(to->jobs);
+    return result;
+}
 
 /* The row under a key as it was: bytes or None. */
 static PyObject *row_before(const notes *to, PyObject *key)
@@ -34,16 +66,21 @@ static PyObject *row_before(const notes *to, PyObject *key)
     return row;
 }
 
-/* Note a row that differs, and its leaf under the hash of `name`; takes `row` and `leaf` (None: gone). */
-static int note(const notes *to, PyObject *key, PyObject *old, PyObject *row, PyObject *leaf, slice name)
+/* Note a row that differs, and its leaf (None: gone) under the hash of what the key ends in; takes both. */
+static int note(notes *to, PyObject *key, PyObject *old, PyObject *row, PyObject *leaf, size_t name)
 {
     int result = -1;
-    uint8_t hash[HASH];
-    keccak256(name.at, name.size, hash);
-    PyObject *place = PyBytes_FromStringAndSize((const char *)hash, HASH);
-    if (place != NULL && row != NULL && leaf != NULL && PyDict_SetItem(to->before, key, old) == 0
-        && PyDict_SetItem(to->rows, key, row) == 0)
-        result = PyDict_SetItem(to->leaves, place, leaf);
+    PyObject *place = PyBytes_FromStringAndSize(NULL, HASH);
+    if (place != NULL && row != NULL && leaf != NULL && PyDict_SetItem(to->before, key, old) == 0)
+        result = PyDict_SetItem(to->rows, key, row);
+    if (result == 0) {
+        slice bytes = trie_bytes(key);
+        to->jobs[to->count] = (keccak_job){bytes.at + bytes.size - name, name, (uint8_t *)PyBytes_AS_STRING(place)};
+        to->noted[to->count].key = Py_NewRef(key);
+        to->noted[to->count].place = Py_NewRef(place);
+        to->noted[to->count].leaf = Py_NewRef(leaf);
+        to->count++;
+    }
     Py_XDECREF(place);
     Py_XDECREF(row);
     Py_XDECREF(leaf);
@@ -68,7 +105,7 @@ static PyObject *leaf_of(const uint8_t *plain, const uint8_t *storage_root, cons
 }
 
 /* 1: noted, or the same as before; 0: left to Python, which knows storage that dies and rows that are none. */
-static int note_account(const notes *to, PyObject *key, PyObject *old, PyObject *account, slice address)
+static int note_account(notes *to, PyObject *key, PyObject *old, PyObject *account)
 {
     size_t size = old == Py_None ? PLAIN : (size_t)PyBytes_GET_SIZE(old);
     int has_storage = size >= PLAIN + STORAGE;
@@ -79,7 +116,7 @@ static int note_account(const notes *to, PyObject *key, PyObject *old, PyObject 
             return 0;
         if (old == Py_None)
             return 1;
-        return note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), address) < 0 ? -1 : 1;
+        return note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), ADDRESS) < 0 ? -1 : 1;
     }
     if (!PyTuple_Check(account) || PyTuple_GET_SIZE(account) != 3 || !PyBytes_Check(PyTuple_GET_ITEM(account, 2))
         || PyBytes_GET_SIZE(PyTuple_GET_ITEM(account, 2)) != HASH)
@@ -102,10 +139,10 @@ static int note_account(const notes *to, PyObject *key, PyObject *old, PyObject 
     if (is_same(old, row, end))
         return 1;
     PyObject *new = PyBytes_FromStringAndSize((const char *)row, (Py_ssize_t)end);
-    return note(to, key, old, new, leaf_of(row, storage, code_hash), address) < 0 ? -1 : 1;
+    return note(to, key, old, new, leaf_of(row, storage, code_hash), ADDRESS) < 0 ? -1 : 1;
 }
 
-static int one_account(const notes *to, PyObject *address, PyObject *account)
+static int one_account(notes *to, PyObject *address, PyObject *account)
 {
     if (!PyBytes_Check(address) || PyBytes_GET_SIZE(address) != ADDRESS)
         return 0;
@@ -115,7 +152,7 @@ static int one_account(const notes *to, PyObject *address, PyObject *account)
         PyBytes_AS_STRING(key)[0] = 'a';
         memcpy(PyBytes_AS_STRING(key) + 1, PyBytes_AS_STRING(address), ADDRESS);
         if ((old = row_before(to, key)) != NULL)
-            result = note_account(to, key, old, account, trie_bytes(address));
+            result = note_account(to, key, old, account);
     }
     Py_XDECREF(key);
     Py_XDECREF(old);
@@ -131,22 +168,26 @@ static PyObject *py_account_leaves(PyObject *self, PyObject *args)
                           &to.rows, &PyDict_Type, &to.before, &PyDict_Type, &to.leaves))
         return NULL;
     PyObject *items = PyDict_Items(accounts), *left = PyList_New(0);
-    for (Py_ssize_t i = 0; items != NULL && left != NULL && i < PyList_GET_SIZE(items); i++) {
+    int result = items == NULL || left == NULL ? -1 : 0;
+    Py_ssize_t count = result < 0 ? 0 : PyList_GET_SIZE(items);
+    if (begin(&to, count) < 0)
+        result = -1;
+    for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
         PyObject *pair = PyList_GET_ITEM(items, i), *address = PyTuple_GET_ITEM(pair, 0);
         int apart = PySequence_Contains(storage, address);
         if (apart == 0)
             apart = PySequence_Contains(wiped, address);
         int done = apart ? -(apart < 0) : one_account(&to, address, PyTuple_GET_ITEM(pair, 1));
         if (done < 0 || (done == 0 && PyList_Append(left, address) < 0))
-            Py_CLEAR(left);
+            result = -1;
     }
-    if (items == NULL)
+    if (end(&to, result) < 0)
         Py_CLEAR(left);
     Py_XDECREF(items);
     return left;
 }
 
-static int one_slot(const notes *to, slice prefix, PyObject *slot, PyObject *value)
+static int one_slot(notes *to, slice prefix, PyObject *slot, PyObject *value)
 {
     PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)prefix.size + WORD), *old = NULL;
     uint8_t number[WORD], leaf[WORD + 1];
@@ -157,15 +198,15 @@ static int one_slot(const notes *to, slice prefix, PyObject *slot, PyObject *val
     memcpy(PyBytes_AS_STRING(key), prefix.at, prefix.size);
     if (number_bytes(slot, name, WORD) == 0 && number_bytes(value, number, WORD) == 0
         && (old = row_before(to, key)) != NULL) {
-        slice new = without_zeros(number, WORD), at = {name, WORD};
+        slice new = without_zeros(number, WORD);
         if (new.size == 0)
-            result = old == Py_None ? 0 : note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), at);
+            result = old == Py_None ? 0 : note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), WORD);
         else if (is_same(old, new.at, new.size))
             result = 0;
         else
             result = note(
                 to, key, old, PyBytes_FromStringAndSize((const char *)new.at, (Py_ssize_t)new.size),
-                PyBytes_FromStringAndSize((const char *)leaf, trie_put_string(leaf, new) - leaf), at);
+                PyBytes_FromStringAndSize((const char *)leaf, trie_put_string(leaf, new) - leaf), WORD);
     }
     Py_DECREF(key);
     Py_XDECREF(old);
@@ -181,11 +222,13 @@ static PyObject *py_slot_leaves(PyObject *self, PyObject *args)
                           &PyDict_Type, &to.before, &PyDict_Type, &to.leaves))
         return NULL;
     PyObject *items = PyDict_Items(slots);
-    int result = items == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(items); i++) {
+    Py_ssize_t count = items == NULL ? 0 : PyList_GET_SIZE(items);
+    int result = begin(&to, count) < 0 || items == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
         PyObject *pair = PyList_GET_ITEM(items, i);
         result = one_slot(&to, trie_bytes(prefix), PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
     }
+    result = end(&to, result);
     Py_XDECREF(items);
     if (result < 0)
         return NULL;

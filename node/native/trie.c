@@ -126,15 +126,46 @@ PyObject *trie_branch(const slice items[BRANCH_ITEMS])
     return node;
 }
 
-size_t trie_reference(slice encoded, uint8_t *out)
+size_t trie_open_reference(slice encoded, uint8_t *out)
 {
     if (encoded.size < HASH) {
         memcpy(out, encoded.at, encoded.size);
         return encoded.size;
     }
     out[0] = 0x80 + HASH;
-    keccak256(encoded.at, encoded.size, out + 1);
+    memset(out + 1, 0, HASH);
     return REFERENCE;
+}
+
+size_t trie_reference(slice encoded, uint8_t *out)
+{
+    size_t size = trie_open_reference(encoded, out);
+    if (encoded.size >= HASH)
+        keccak256(encoded.at, encoded.size, out + 1);
+    return size;
+}
+
+int trie_hash_all(const trie_hashing *nodes, size_t count)
+{
+    size_t ends[NIBBLES_MAX + 1] = {0}, end = 0;
+    keccak_job *jobs = PyMem_Malloc((count + 1) * sizeof *jobs);
+    if (jobs == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        ends[nodes[i].depth]++;
+    for (size_t depth = NIBBLES_MAX + 1; depth-- > 0;) {
+        size_t start = end;
+        end += ends[depth];
+        ends[depth] = start;
+    }
+    for (size_t i = 0; i < count; i++)
+        jobs[ends[nodes[i].depth]++] = (keccak_job){nodes[i].encoded.at, nodes[i].encoded.size, nodes[i].output};
+    for (size_t depth = NIBBLES_MAX + 1, start = 0; depth-- > 0; start = ends[depth])
+        keccak_many(jobs + start, ends[depth] - start);
+    PyMem_Free(jobs);
+    return 0;
 }
 
 /* --- Python */

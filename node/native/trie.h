@@ -32,6 +32,15 @@ PyObject *trie_branch(const slice items[BRANCH_ITEMS]);
 /* How a parent refers to a node: into `out`, which takes 33 bytes; its size. */
 size_t trie_reference(slice encoded, uint8_t *out);
 
+/* The same with zeros for the hash, which is put there when the node's own children have been hashed. */
+size_t trie_open_reference(slice encoded, uint8_t *out);
+
+/* A node to hash, how many nibbles above it, and where its hash goes: into its parent, where nothing moves now. */
+typedef struct { slice encoded; size_t depth; uint8_t *output; } trie_hashing;
+
+/* All of them, in any order: children before their parents, those of one depth at once. -1 without memory. */
+int trie_hash_all(const trie_hashing *nodes, size_t count);
+
 /* RLP of a byte string: how long it is, and its bytes to `out`, where the next may follow. */
 size_t trie_string_size(slice data);
 uint8_t *trie_put_string(uint8_t *out, slice data);

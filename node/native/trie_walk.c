@@ -97,7 +97,8 @@ static PyObject *child(walk *w, size_t depth, slice item)
     return row;
 }
 
-/* Keep a node at a path that is not the root, and take it; its reference goes to `out` (33 bytes). */
+/* Keep a node at a path that is not the root, and take it; its reference goes to `out` (33 bytes), without the
+ * hash, which trie_update.c puts where it belongs when all nodes are there. */
 static int place(walk *w, size_t depth, PyObject *node, uint8_t *out, slice *reference)
 {
     if (node == NULL)
@@ -106,7 +107,7 @@ static int place(walk *w, size_t depth, PyObject *node, uint8_t *out, slice *ref
     PyObject *key = walk_key(w, depth);
     if (key != NULL)
         result = apart ? PyDict_SetItem(w->rows, key, node) : vacate_key(w, key);
-    *reference = node == Py_None ? EMPTY : (slice){out, trie_reference(trie_bytes(node), out)};
+    *reference = node == Py_None ? EMPTY : (slice){out, trie_open_reference(trie_bytes(node), out)};
     Py_XDECREF(key);
     Py_DECREF(node);
     return result;

@@ -19,6 +19,7 @@ typedef struct {
     PyObject *seen; /* dict: rows as they were, for every row that the walk came upon */
     PyObject *rows; /* dict: rows as they become */
     uint8_t path[KEY_NIBBLES_MAX];
+    uint8_t root[HASH];
 } walk;
 
 /* The key of the row at the path's first `depth` nibbles. */

@@ -4,7 +4,7 @@ Destroyed storage is not deleted slot by slot, which a contract of a million slo
 node: the account merely forgets its birth, and what comes later is stored under a new one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +24,7 @@ from node.state.flat import (
 )
 from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
-from node.trie.rows import update_rows
+from node.trie.rows import Change, update_tries
 
 _IN_C: Final = has("account_leaves")
 _NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
@@ -63,9 +63,8 @@ def commit(
     run = _Commit(read, held or read, number)
     leaves: dict[bytes, bytes | None] = {}
     left = run.change_plain_accounts(changes, leaves)
-    for address in changes.storage.keys() | changes.wiped | left:
-        run.change_account(address, changes, leaves)
-    new_root = run.change_trie(schema.ACCOUNT_NODE_PREFIX, root, leaves)
+    run.change_accounts(changes.storage.keys() | changes.wiped | left, changes, leaves)
+    (new_root,) = run.change_tries([Change(schema.ACCOUNT_NODE_PREFIX, leaves, root)])
     codes: dict[bytes, bytes | None] = {
         schema.code_key(code_hash): code for code_hash, code in changes.codes.items() if code
     }
@@ -84,6 +83,29 @@ def root_after(view: StateView, changes: StateChanges) -> Hash32:
     return commit(view.rows, view.root, changes, _NUMBER_OF_NO_BLOCK).root
 
 
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """An account that changes, maybe in its storage."""
+
+    address: Address
+    key: bytes
+    old_row: bytes | None
+    old: AccountRow | None
+    account: Account | None
+    """After the block."""
+    root: Hash32
+    """Of its storage before the block, but after what the block destroyed of it."""
+    birth: BlockNumber
+    slots: dict[bytes, bytes | None] = field(default_factory=dict)
+    """Leaves of its storage that change."""
+
+    def with_root(self, root: Hash32) -> AccountRow | None:
+        """The account after the block, whose storage has this root then."""
+        if self.account is None:
+            return None
+        return AccountRow(*self.account, root, NO_BIRTH if root == EMPTY_ROOT else self.birth)
+
+
 class _Commit:
     """The rows of one block in the making."""
 
@@ -96,7 +118,7 @@ class _Commit:
         self.dead: list[tuple[Address, BlockNumber]] = []
 
     def change_plain_accounts(self, changes: StateChanges, leaves: dict[bytes, bytes | None]) -> set[Address]:
-        """Accounts whose storage stays, nearly all of a block's; those left to `change_account`."""
+        """Accounts whose storage stays, nearly all of a block's; those left to `change_accounts`."""
         accounts = changes.accounts
         if kernels is None or not _IN_C or not isinstance(accounts, dict):
             return set(accounts)
@@ -106,47 +128,53 @@ class _Commit:
             )
         )
 
-    def change_account(
-        self, address: Address, changes: StateChanges, leaves: dict[bytes, bytes | None]
+    def change_accounts(
+        self, addresses: Iterable[Address], changes: StateChanges, leaves: dict[bytes, bytes | None]
     ) -> None:
-        """Storage first, because the account's leaf holds its root."""
+        """Their storage first, all of it together, because an account's leaf holds its root."""
+        touched = [self._touched(address, changes) for address in addresses]
+        roots = iter(
+            self.change_tries(
+                [
+                    Change(schema.storage_node_prefix(each.address, each.birth), each.slots, each.root)
+                    for each in touched
+                    if each.slots
+                ]
+            )
+        )
+        for each in touched:
+            new = each.with_root(next(roots) if each.slots else each.root)
+            if new != each.old:
+                self._put(each.key, each.old_row, None if new is None else encode_account(new))
+                leaves[keccak256(each.address)] = None if new is None else new.leaf
+
+    def change_tries(self, tries: Sequence[Change]) -> list[Hash32]:
+        """Update tries, each with rows of its own; their new roots."""
+        done = update_tries(self._read, tries)
+        for each in done:
+            self.rows.update(each.rows)
+            self.before.update(each.before)
+        return [each.root for each in done]
+
+    def _touched(self, address: Address, changes: StateChanges) -> "_Touched":
+        """An account before its storage is changed; rows of slots are noted."""
         key = schema.account_key(address)
         old_row = self._held(key)
         old = None if old_row is None else decode_account(old_row)
         account = _account_after(address, changes, old)
-        new = None if account is None else self._with_storage(address, account, old, changes)
-        if old is not None and old.has_storage and (account is None or address in changes.wiped):
+        is_wiped = address in changes.wiped
+        if old is not None and old.has_storage and (account is None or is_wiped):
             self.dead.append((address, old.birth))
-        if new != old:
-            self._put(key, old_row, None if new is None else encode_account(new))
-            leaves[keccak256(address)] = None if new is None else new.leaf
-
-    def change_trie(self, prefix: bytes, root: Hash32, leaves: dict[bytes, bytes | None]) -> Hash32:
-        """Update the trie whose node rows begin with `prefix`; its new root."""
-        done = update_rows(self._read, prefix, leaves, root)
-        self.rows.update(done.rows)
-        self.before.update(done.before)
-        return done.root
-
-    def _with_storage(
-        self, address: Address, account: Account, old: AccountRow | None, changes: StateChanges
-    ) -> AccountRow:
-        slots = changes.storage.get(address, {})
-        if old is not None and old.has_storage and address not in changes.wiped:
+        if old is not None and old.has_storage and not is_wiped:
             root, birth = old.storage_root, old.birth
         else:
             root, birth = EMPTY_ROOT, self._number
-        if slots:
-            root = self._change_slots(address, birth, root, slots)
-        return AccountRow(*account, root, NO_BIRTH if root == EMPTY_ROOT else birth)
-
-    def _change_slots(
-        self, address: Address, birth: BlockNumber, root: Hash32, slots: Mapping[int, int]
-    ) -> Hash32:
-        prefix = schema.slot_prefix(address, birth)
-        leaves: dict[bytes, bytes | None] = {}
-        _slot_leaves(dict(slots), prefix, self._held, self.rows, self.before, leaves)
-        return self.change_trie(schema.storage_node_prefix(address, birth), root, leaves) if leaves else root
+        touched = _Touched(address, key, old_row, old, account, root, birth)
+        slots = changes.storage.get(address)
+        if account is not None and slots:
+            prefix = schema.slot_prefix(address, birth)
+            _slot_leaves(dict(slots), prefix, self._held, self.rows, self.before, touched.slots)
+        return touched
 
     def _put(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.before[key] = old

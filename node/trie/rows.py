@@ -1,16 +1,16 @@
 """An update of a trie among the rows of others: the keys of its rows are a prefix and the path's digits.
 
-In C one call makes the whole walk; in Python it is `tree.update`. Both give the same rows.
+In C one call makes the walks of several tries; in Python they are `tree.update`. Both give the same rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from node.native import has, kernels
 from node.primitives.ids import Hash32
 from node.trie import tree
 
-_IN_C: Final = has("trie_update")
+_IN_C: Final = has("trie_updates")
 
 RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a key, or None where there is none."""
@@ -27,16 +27,32 @@ class RowsUpdate(NamedTuple):
     """For the same keys, the rows as the reader had them."""
 
 
+class Change(NamedTuple):
+    """What an update begins with."""
+
+    prefix: bytes
+    """Of the keys of the trie's rows."""
+    changes: dict[bytes, bytes | None]
+    """Values by key; None or an empty value deletes."""
+    root: Hash32 | None
+    """Before the update, where it is known."""
+
+
 def update_rows(
     read: RowReader, prefix: bytes, changes: dict[bytes, bytes | None], root: Hash32 | None
 ) -> RowsUpdate:
     """Set values by key; None or an empty value deletes. BrokenTrie as `tree.update` has it."""
+    return update_tries(read, [Change(prefix, changes, root)])[0]
+
+
+def update_tries(read: RowReader, tries: Sequence[Change]) -> list[RowsUpdate]:
+    """`update_rows` of several tries without a common row: in C, nodes of all of them are hashed at once."""
     if kernels is not None and _IN_C:
         try:
-            return RowsUpdate(*kernels.trie_update(read, prefix, changes, root))
+            return [RowsUpdate(*done) for done in kernels.trie_updates(read, tries)]
         except ValueError:
             pass  # the Python form finds the words
-    return update_rows_in_python(read, prefix, changes, root)
+    return [update_rows_in_python(read, *each) for each in tries]
 
 
 def update_rows_in_python(
