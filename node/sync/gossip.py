@@ -2,8 +2,9 @@
 
 A block goes in full to a square root of the peers, so that it is everywhere after few hops, and by hash to
 the rest; in a small network in full to all, because a validator that waits for a second hop may miss its
-turn. Transactions likewise, but large ones by hash alone. Sending never waits: a peer that reads too slowly
-is dropped by its connection.
+turn. Transactions likewise, but large ones by hash alone. In a small network those that a peer has sent us go
+on by hash: whoever had them first has sent them to most others himself. Sending never waits: a peer that
+reads too slowly is dropped by its connection.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +18,16 @@ from node.primitives.block import Block, BlockRef
 from node.primitives.transaction import Transaction
 from node.sync.ports import Pool
 from node.sync.roster import Member, Roster
-from p2p.eth.messages import NewBlock, NewBlockHashes, NewPooledTransactionHashes, Transactions
+from p2p.eth.messages import (
+    NewBlock,
+    NewBlockHashes,
+    NewPooledTransactionHashes,
+    Transactions,
+    encode_message,
+)
 
 SMALL_NETWORK_PEERS: Final = 16
-"""Up to so many peers a block goes to all of them in full."""
+"""Up to so many peers a block, or a transaction that nobody else is known to have, goes to all in full."""
 TRANSACTION_BYTES_MAX: Final = 4_096
 """Larger transactions are only announced."""
 BATCH_BYTES_MAX: Final = 100 * 1024
@@ -46,10 +53,10 @@ class Gossip:
     def send_block(self, block: Block, total_difficulty: int) -> None:
         """Send the whole block on, as soon as its header is known to be good."""
         missing = [member for member in self._roster if block.hash not in member.known_blocks]
-        message = NewBlock(block, total_difficulty)
-        for member in self._drawn(missing, all_up_to=SMALL_NETWORK_PEERS):
+        drawn = self._drawn(missing, all_up_to=SMALL_NETWORK_PEERS)
+        for member in drawn:
             member.known_blocks.add(block.hash)
-            member.connection.send(message)
+        _send_to_all(drawn, NewBlock(block, total_difficulty))
 
     def announce_block(self, ref: BlockRef) -> None:
         """Tell everybody who does not know it that we have imported a block."""
@@ -72,8 +79,11 @@ class Gossip:
                     self.send_transactions(_drain(batches, list(batch)))
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:
-        """To a square root of the peers in full, to the rest by hash."""
+        """In full to all peers, or to a square root of many, and to the rest by hash."""
         members = list(self._roster)
+        if len(members) <= SMALL_NETWORK_PEERS:
+            self._send_to_few(members, transactions)
+            return
         in_full = set(map(id, self._drawn(members)))
         for member in members:
             missing = [tx for tx in transactions if tx.hash not in member.known_transactions]
@@ -82,9 +92,23 @@ class Gossip:
                 continue
             self._announce(member, [tx for tx in missing if len(tx.encoded) > TRANSACTION_BYTES_MAX])
             small = [tx for tx in missing if len(tx.encoded) <= TRANSACTION_BYTES_MAX]
-            member.known_transactions.update(tx.hash for tx in small)
-            for part in _parts(small):
-                member.connection.send(Transactions(tuple(part)))
+            self._send_in_full((member,), small)
+
+    def _send_to_few(self, members: Sequence[Member], transactions: Sequence[Transaction]) -> None:
+        in_full: list[Transaction] = []
+        by_hash: list[Transaction] = []
+        for tx in transactions:
+            is_ours = not any(tx.hash in member.known_transactions for member in members)
+            (in_full if is_ours and len(tx.encoded) <= TRANSACTION_BYTES_MAX else by_hash).append(tx)
+        self._send_in_full(members, in_full)
+        for member in members:
+            self._announce(member, [tx for tx in by_hash if tx.hash not in member.known_transactions])
+
+    def _send_in_full(self, members: Sequence[Member], transactions: Sequence[Transaction]) -> None:
+        for member in members:
+            member.known_transactions.update(tx.hash for tx in transactions)
+        for part in _parts(transactions):
+            _send_to_all(members, Transactions(tuple(part)))
 
     def greet(self, member: Member, head: BlockRef) -> None:
         """Tell a peer that has just come what is in the pool, and of a head newer than the handshake told."""
@@ -114,6 +138,14 @@ class Gossip:
         if len(members) <= all_up_to:
             return members
         return self._random.sample(members, isqrt(len(members) - 1) + 1 if members else 0)
+
+
+def _send_to_all(members: Sequence[Member], message: NewBlock | Transactions) -> None:
+    """Encoded once."""
+    if members:
+        code, payload = encode_message(message)
+        for member in members:
+            member.connection.send_encoded(code, payload)
 
 
 def _drain(
