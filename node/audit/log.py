@@ -24,6 +24,8 @@ from node.primitives.errors import StorageError
 
 FLUSH_S: Final = 0.5
 """So long written records may wait for their fsync when nobody waits for it."""
+GATHER_S: Final = 0.01
+"""What comes so soon after a record that nobody waits for is written with it."""
 RETRY_S: Final = 1.0
 GAP_S: Final = 10.0
 """At most one log.gap in this time."""
@@ -185,7 +187,7 @@ class AuditLog:
             if reason is not None:
                 raise AuditUnavailable(reason)
             self._queue.append(entry)
-            if len(self._queue) == 1:
+            if len(self._queue) == 1 or entry.tell is not None:
                 self._changed.notify()
 
     def _refusal(self, kind: Kind) -> str | None:
@@ -219,6 +221,8 @@ class AuditLog:
                 if not self._queue and not self._closing:
                     wait_s = RETRY_S if flush_at is None else max(0.0, flush_at - time.monotonic())
                     self._changed.wait(wait_s)
+                if self._queue and not self._closing and all(entry.tell is None for entry in self._queue):
+                    self._changed.wait(GATHER_S)
                 self._fold(everything=self._closing)
                 batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
                 closing = self._closing and not self._queue

@@ -19,6 +19,9 @@ _SPLITS_IN_C: Final = has("rlp_split")
 
 LISTS_MAX: Final = 1 << 20
 """Most lists in one item: an empty list is one byte on the wire and eighty in memory."""
+WORD_BYTES: Final = 32
+_WORD_HEAD: Final = b"\xa0"
+"""How a string of so many bytes begins when it is encoded."""
 
 
 class RlpError(ChainError):
@@ -129,6 +132,20 @@ def split_list_in_python(data: bytes, count_max: int | None = None) -> list[byte
         items.append(data[start:stop])
         start = stop
     return items
+
+
+def split_words(data: bytes, count_max: int) -> list[bytes]:
+    """The items of a list of 32-byte strings, as hashes are; RlpError for another list.
+
+    One that is as it should be is looked at as a whole, all others item by item.
+    """
+    start, end, is_list = item_bounds(data, 0, len(data))
+    step = 1 + WORD_BYTES
+    count, rest = divmod(end - start, step)
+    is_plain = is_list and end == len(data) and not rest and data[start:end:step] == _WORD_HEAD * count
+    if not is_plain or count > count_max:
+        return [as_bytes(decode(item), WORD_BYTES) for item in split_list(data, count_max)]
+    return [data[place : place + WORD_BYTES] for place in range(start + 1, end, step)]
 
 
 def item_bounds(data: bytes, position: int, limit: int) -> tuple[int, int, bool]:

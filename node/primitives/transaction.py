@@ -25,6 +25,8 @@ from node.primitives.ids import Address, Hash32
 AccessList = tuple[tuple[Address, tuple[Hash32, ...]], ...]
 """Addresses with the storage keys (32 bytes each) that the sender declares beforehand."""
 
+ENVELOPE_BYTES_SHORT: Final = 57
+"""Up to here an encoded string with its prefix has its size in the first byte."""
 NONCE_BITS: Final = 64
 GAS_BITS: Final = 64
 
@@ -146,6 +148,9 @@ def decode_body_item(item: bytes) -> Transaction:
     """Decode a transaction from its encoded item in a block body: a list, or a string with an envelope."""
     if item and item[0] >= 0xC0:
         return decode_transaction(item)
+    # An envelope of 56 to 255 bytes, as nearly all have: one byte says so, the next how many.
+    if len(item) > ENVELOPE_BYTES_SHORT and item[0] == 0xB8 and item[1] == len(item) - 2:
+        return decode_transaction(item[2:])
     return decode_transaction(rlp.as_bytes(rlp.decode(item)))
 
 

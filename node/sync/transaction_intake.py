@@ -6,6 +6,7 @@ goes together next, a batch of each.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +62,8 @@ class TransactionIntake:
         """Set, and replaced, when the table has changed."""
         self._refused: Recent[Hash32] = Recent(REFUSED_MAX)
         self._refused_since_s = 0.0
+        self.in_hand: set[Hash32] = set()
+        """In the queues of the peers that sent them: on their way into the pool."""
         self._recovering = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._waiting: list[_Batch] = []
@@ -71,7 +74,10 @@ class TransactionIntake:
         return PeerIntake(self, member)
 
     def is_wanted(self, tx_hash: Hash32) -> bool:
-        """Whether the transaction is neither pooled nor lately refused."""
+        """Whether the transaction is neither here, nor on its way into the pool, nor lately refused."""
+        return tx_hash not in self.in_hand and self._is_news(tx_hash)
+
+    def _is_news(self, tx_hash: Hash32) -> bool:
         return not self._pool.has(tx_hash) and tx_hash not in self._refused
 
     def age_refusals(self, now_s: float) -> None:
@@ -83,7 +89,7 @@ class TransactionIntake:
     async def offer(self, member: Member, transactions: Sequence[Transaction]) -> None:
         """Recover the senders and give the transactions to the pool; penalise for what can never be valid."""
         for start in range(0, len(transactions), BATCH_TRANSACTIONS):
-            batch = [tx for tx in transactions[start : start + BATCH_TRANSACTIONS] if self.is_wanted(tx.hash)]
+            batch = [tx for tx in transactions[start : start + BATCH_TRANSACTIONS] if self._is_news(tx.hash)]
             if not batch:
                 continue
             await self._recover(batch)
@@ -130,6 +136,7 @@ class PeerIntake:
         self._member = member
         self._put, self._queue = trio.open_memory_channel[list[Transaction]](QUEUE_MESSAGES_MAX)
         self._queued = 0
+        self._ended = False
         now_s = trio.current_time()
         self._transactions = TokenBucket(TRANSACTIONS_PER_S, TRANSACTIONS_BURST, now_s)
         self._hashes = TokenBucket(HASHES_PER_S, HASHES_BURST, now_s)
@@ -142,6 +149,10 @@ class PeerIntake:
                 nursery.start_soon(self._work)
                 nursery.start_soon(self._fetch)
         finally:
+            self._ended = True
+            with suppress(trio.WouldBlock):
+                while True:
+                    self._shared.in_hand.difference_update(tx.hash for tx in self._queue.receive_nowait())
             self._shared.table.drop(self._member.id)
             self._shared.tell()
 
@@ -151,13 +162,14 @@ class PeerIntake:
         if self._is_flood(self._transactions, len(transactions)):
             return
         wanted = [tx for tx in transactions if self._shared.is_wanted(tx.hash)]
-        if not wanted or self._queued + len(wanted) > QUEUE_TRANSACTIONS_MAX:
+        if not wanted or self._ended or self._queued + len(wanted) > QUEUE_TRANSACTIONS_MAX:
             return
         try:
             self._put.send_nowait(wanted)
         except trio.WouldBlock:
             return
         self._queued += len(wanted)
+        self._shared.in_hand.update(tx.hash for tx in wanted)
 
     def take_announcement(self, message: NewPooledTransactionHashes) -> None:
         """The peer has these in its pool."""
@@ -187,7 +199,10 @@ class PeerIntake:
     async def _work(self) -> None:
         async for transactions in self._queue:
             self._queued -= len(transactions)
-            await self._shared.offer(self._member, transactions)
+            try:
+                await self._shared.offer(self._member, transactions)
+            finally:
+                self._shared.in_hand.difference_update(tx.hash for tx in transactions)
 
     async def _fetch(self) -> None:
         """Ask for what the peer announced, one request at a time."""

@@ -209,8 +209,8 @@ def _without_id(payload: bytes) -> tuple[int, bytes]:
     return rlp.as_uint(rlp.decode(parts[0]), REQUEST_ID_BITS), parts[1]
 
 
-def _hashes(items: Sequence[bytes]) -> tuple[Hash32, ...]:
-    return tuple(Hash32(rlp.as_bytes(rlp.decode(item), 32)) for item in items)
+def _hashes(encoded: bytes, count_max: int) -> tuple[Hash32, ...]:
+    return tuple(map(Hash32, rlp.split_words(encoded, count_max)))
 
 
 def _encode_hash_list(hashes: Sequence[Hash32]) -> bytes:
@@ -261,13 +261,13 @@ def _decode_pooled_hashes(payload: bytes) -> NewPooledTransactionHashes:
         raise MalformedMessage(f"{len(parts)} columns where types, sizes and hashes are expected")
     types = rlp.as_bytes(rlp.decode(parts[0]))
     sizes = rlp.split_list(parts[1], TRANSACTION_HASHES_ANNOUNCED_MAX)
-    hashes = rlp.split_list(parts[2], TRANSACTION_HASHES_ANNOUNCED_MAX)
+    hashes = _hashes(parts[2], TRANSACTION_HASHES_ANNOUNCED_MAX)
     if not len(types) == len(sizes) == len(hashes):
         raise MalformedMessage(
             f"{len(types)} types, {len(sizes)} sizes and {len(hashes)} hashes do not match"
         )
     return NewPooledTransactionHashes(
-        types, tuple(rlp.as_uint(rlp.decode(size), 32) for size in sizes), _hashes(hashes)
+        types, tuple(rlp.as_uint(rlp.decode(size), 32) for size in sizes), hashes
     )
 
 
@@ -313,7 +313,7 @@ def _hash_request(kind: type[_H]) -> Codec[_H]:
 
     def decode(payload: bytes) -> _H:
         request_id, encoded = _without_id(payload)
-        return kind(request_id, _hashes(rlp.split_list(encoded, HASHES_REQUESTED_MAX)))
+        return kind(request_id, _hashes(encoded, HASHES_REQUESTED_MAX))
 
     return Codec(kind, encode, decode)
 

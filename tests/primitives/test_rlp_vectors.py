@@ -51,3 +51,30 @@ def test_encodings_that_are_none_are_refused():
 def test_encodings_of_unknown_values_are_read_and_written_back():
     for name, _, encoding in vectors("RandomRLPTests/example.json"):
         assert rlp.encode(rlp.decode(encoding)) == encoding, name
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 300])
+def test_a_list_of_words_is_split_like_any_other(count: int) -> None:
+    words = [bytes([number % 256]) * rlp.WORD_BYTES for number in range(count)]
+    assert rlp.split_words(rlp.encode(words), 300) == words
+
+
+WORDS = [bytes(32), bytes(32)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rlp.encode([*WORDS, bytes(31)]),
+        rlp.encode([*WORDS, bytes(33)]),
+        rlp.encode([*WORDS, WORDS]),
+        rlp.encode([*WORDS, bytes(32), bytes(32)]),
+        rlp.encode(WORDS) + b"\x80",
+        rlp.encode(WORDS)[:-1],
+        rlp.encode(b"\xa0" + bytes(32)),
+        b"",
+    ],
+)
+def test_what_is_no_short_list_of_words_is_refused(data: bytes) -> None:
+    with pytest.raises(rlp.RlpError):
+        rlp.split_words(data, 3)

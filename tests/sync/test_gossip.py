@@ -388,6 +388,26 @@ async def test_batches_that_come_while_one_is_recovered_are_recovered_together(m
     assert len(together) == 7, "each transaction once, and what was given up does no harm"
 
 
+async def test_what_a_peer_that_left_had_sent_is_wanted_from_others(nursery, autojump_clock) -> None:
+    node = await Node("us", nursery, BASE).start()
+    rich([node], 1)
+    txs = [signed(key_of(1), nonce) for nonce in range(3)]
+    intake = node.sync._transactions
+    await intake._turn.acquire()
+    leaver, other = await scripted(node, "leaver"), await scripted(node, "other")
+    for tx in txs:
+        leaver.send(Transactions((tx,)))
+    await trio.sleep(1)
+    assert not any(intake.is_wanted(tx.hash) for tx in txs), "on their way"
+    leaver.close()
+    await trio.sleep(1)
+    assert all(intake.is_wanted(tx.hash) for tx in txs)
+    intake._turn.release()
+    other.send(Transactions(tuple(txs)))
+    await until(lambda: len(node.pool) == 3)
+    assert not intake.in_hand
+
+
 async def test_a_large_transaction_is_only_announced_and_fetched_once(nursery, autojump_clock) -> None:
     nodes = await network(nursery, 4)
     rich(nodes, 1)

@@ -345,6 +345,7 @@ class End:
 
             nursery.start_soon(take)
             await self.gone.wait()
+            nursery.cancel_scope.cancel()
         if received:
             return received[0]
         raise PeerGone("gone")
