@@ -64,15 +64,16 @@ def layered_row(
 ) -> bytes | None:
     """The row of the first layer that has the key, or what `beneath` answers."""
 
-def put_images(
+def pack_images(
     into: dict[bytes, bytes | None],
-    rows: dict[bytes, bytes | None],
-    before: dict[bytes, bytes | None],
+    blocks: tuple[tuple[int, dict[bytes, bytes | None], dict[bytes, bytes | None]], ...],
     head: bytes,
-    tail: bytes,
     /,
-) -> None:
-    """Put the image of every row in `before` under head + key + tail; see node.state.before_images."""
+) -> list[bytes]:
+    """Put the newest rows and the before-images of blocks; the rows' keys. See node.state.before_images.
+
+    ValueError where a block has not the same rows before and after, or is too far from the last.
+    """
 
 def account_leaves(
     accounts: Mapping[Any, Any],

@@ -45,6 +45,7 @@ extern PyMethodDef trie_methods[];
 extern PyMethodDef trie_update_methods[];
 extern PyMethodDef ordered_root_methods[];
 extern PyMethodDef rows_methods[];
+extern PyMethodDef images_methods[];
 extern PyMethodDef leaves_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef bloom_methods[];

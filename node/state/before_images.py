@@ -10,11 +10,18 @@ archive is 7 % smaller, and an old proof reads twice as many images.
     (empty)                        there was no row
     0x00 row                       the row
     0x01 offset2 bytes             the row after the block, with these bytes put in at the offset
+
+Blocks that reach the disk together leave one row for each key that they changed, under the number of the last
+of them:
+
+    image                          when that block alone changed it
+    0x02 (behind1 size2 image)*    the image of each block that changed it, oldest first, and how many blocks
+                                   before the last it was
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from node.native import kernel_or
 from node.primitives.errors import StorageError
@@ -26,43 +33,57 @@ WHOLE_ONE_IN: Final = 8
 ROW_BYTES_MIN: Final = 113
 """Shorter rows are kept whole. That of a contract's account has 112 bytes: it is read before each of its old
 slots, and the difference is most of it."""
+BLOCKS_MAX: Final = 16
+"""Blocks that leave one row for each key."""
 
 _WHOLE: Final = b"\x00"
 _DIFFERENCE: Final = b"\x01"
+_SEVERAL: Final = b"\x02"
+_IMAGE_BYTES_MAX: Final = 0xFFFF
+_SPREAD: Final = 0x9E3779B1
+"""Odd, and far from any pattern: which of eight blocks is drawn differs from eight to eight."""
+
+Rows: TypeAlias = dict[bytes, bytes | None]
 
 
-def put_images_in_python(
-    into: dict[bytes, bytes | None],
-    rows: Mapping[bytes, bytes | None],
-    before: Mapping[bytes, bytes | None],
-    head: bytes,
-    tail: bytes,
-) -> None:
-    """See `put_images`: the image of every row in `before` under head + key + tail."""
-    for key, row in before.items():
-        place = head + key + tail
-        into[place] = encode_image(row, rows[key], place)
+def pack_images_in_python(
+    into: Rows, blocks: tuple[tuple[BlockNumber, Rows, Rows], ...], head: bytes
+) -> list[bytes]:
+    """See `put_images`: history keys are head + key + "/" + the last block's number."""
+    last = blocks[-1][0]
+    images: dict[bytes, list[tuple[BlockNumber, bytes]]] = {}
+    for number, rows, before in blocks:
+        for key, row in before.items():
+            into[key] = after = rows[key]
+            images.setdefault(key, []).append((number, encode_image(row, after, key, number)))
+    tail = b"/" + schema.number_bytes(last)
+    for key, each in images.items():
+        into[head + key + tail] = join_images(each, last)
+    return list(images)
 
 
-_put_images = kernel_or(put_images_in_python, "put_images")
+_pack_images = kernel_or(pack_images_in_python, "pack_images")
 
 
-def put_images(
-    batch: Batch, rows: dict[bytes, bytes | None], before: dict[bytes, bytes | None], number: BlockNumber
-) -> None:
-    """What block `number`, which left `rows`, leaves of the same rows before it."""
-    head, tail = schema.history_prefix(b"")[:-1], b"/" + schema.number_bytes(number)
-    _put_images(batch.rows, rows, before, head, tail)
+def put_images(batch: Batch, blocks: tuple[tuple[BlockNumber, Rows, Rows], ...]) -> list[bytes]:
+    """The newest rows of blocks (number, rows after and before it), and what tells the older ones; the keys.
+
+    At most BLOCKS_MAX numbers from the first block to the last.
+    """
+    return _pack_images(batch.rows, blocks, schema.history_prefix(b"")[:-1])
 
 
-def encode_image(before: bytes | None, after: bytes | None, place: bytes) -> bytes:
-    """The image of a row that a block changed; `place` is the history row's key."""
+# --- one image
+
+
+def encode_image(before: bytes | None, after: bytes | None, key: bytes, number: BlockNumber) -> bytes:
+    """The image of the row under a state key that block `number` changed."""
     if before is None:
         return b""
     size = len(before)
-    if after is None or len(after) != size or not ROW_BYTES_MIN <= size <= 0xFFFF:
-        return _WHOLE + before
-    if is_drawn(place):
+    if size >= _IMAGE_BYTES_MAX:
+        raise ValueError("a row is too long for a before-image")
+    if after is None or len(after) != size or size < ROW_BYTES_MIN or is_drawn(key, number):
         return _WHOLE + before
     # As numbers, the rows' highest and lowest differing bits tell where they begin and cease to differ.
     difference = int.from_bytes(before, "big") ^ int.from_bytes(after, "big")
@@ -71,11 +92,10 @@ def encode_image(before: bytes | None, after: bytes | None, place: bytes) -> byt
     return _DIFFERENCE + first.to_bytes(2, "big") + before[first:last]
 
 
-def is_drawn(place: bytes) -> bool:
-    """Whether the image at this history row's key is whole in any case."""
-    last = place[-1]
-    window = place[:-1] + bytes((last - last % WHOLE_ONE_IN,))
-    return zlib.crc32(window) % WHOLE_ONE_IN == last % WHOLE_ONE_IN
+def is_drawn(key: bytes, number: BlockNumber) -> bool:
+    """Whether the image that a block leaves of this row is whole in any case."""
+    mixed = zlib.crc32(key) ^ number // WHOLE_ONE_IN * _SPREAD & 0xFFFFFFFF
+    return mixed >> 29 == number % WHOLE_ONE_IN
 
 
 def decode_image(image: bytes, after: bytes | None) -> bytes | None:
@@ -115,6 +135,45 @@ def undo(images: Sequence[bytes], now: bytes | None) -> bytes | None:
             raise _misfit(image)
         patched[first:end] = image[3:]
     return bytes(patched)
+
+
+# --- images of several blocks
+
+
+def join_images(images: Iterable[tuple[BlockNumber, bytes]], last: BlockNumber) -> bytes:
+    """What stands under block `last`: the images of it and of blocks before it, oldest first."""
+    images = tuple(images)
+    if len(images) == 1 and images[0][0] == last:
+        return images[0][1]
+    parts = [bytes((last - number,)) + len(image).to_bytes(2, "big") + image for number, image in images]
+    return _SEVERAL + b"".join(parts)
+
+
+def split_images(joined: bytes, last: BlockNumber) -> Iterator[tuple[BlockNumber, bytes]]:
+    """Inverse of join_images."""
+    if joined[:1] != _SEVERAL:
+        yield last, joined
+        return
+    at, end = 1, len(joined)
+    while at < end:
+        start = at + 3
+        at = start + (joined[start - 2] << 8 | joined[start - 1]) if start <= end else end + 1
+        if at > end:
+            raise _misfit(joined)
+        yield last - joined[start - 3], joined[start:at]
+
+
+def add_images_after(images: list[bytes], number: BlockNumber, place: bytes, joined: bytes) -> bool:
+    """Add those of blocks after `number` that a history row holds; whether the last of them tells the row."""
+    if joined[:1] != _SEVERAL:
+        images.append(joined)
+        return tells_row(joined)
+    for each, image in split_images(joined, int.from_bytes(place[-schema.NUMBER_BYTES :], "big")):
+        if each > number:
+            images.append(image)
+            if tells_row(image):
+                return True
+    return False
 
 
 def _misfit(image: bytes) -> StorageError:

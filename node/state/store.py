@@ -192,8 +192,8 @@ class StateStore:
 
     def flatten(self, batch: Batch, ref: BlockRef) -> None:
         """Bring the base forward to a layer: its rows and all below it, each block with its before-images."""
-        for layer in reversed(self._now().branch(ref.hash)):
-            history.put_state(batch, layer.ref, layer.state)
+        branch = reversed(self._now().branch(ref.hash))
+        history.put_states(batch, [(layer.ref, layer.state) for layer in branch])
         batch.put(schema.STATE_BASE_KEY, encode_ref(ref))
 
     def flattened(self, ref: BlockRef) -> None:
@@ -210,7 +210,7 @@ class StateStore:
         assert kept_number == ref.number <= base.number, f"{ref} is not below the base {base}"
         rows: dict[bytes, bytes | None] = {}
         for number in range(base.number, ref.number, -1):
-            history.take_back(self._kv, batch, rows, number)
+            history.take_back(self._kv, batch, rows, number, ref.number)
         batch.rows.update(rows)
         batch.put(schema.STATE_BASE_KEY, encode_ref(ref))
 

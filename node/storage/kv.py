@@ -45,9 +45,11 @@ class Reader(Protocol):
 class Snapshot(Reader, Protocol):
     """All rows as they were at one moment; may be read from any thread."""
 
-    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
-        """Values from the first key >= start on, up to one that is the last by its content; none from `stop`
-        on. What an old state is read with: one search, and no more rows than are needed."""
+    def visit(self, start: bytes, stop: bytes, has_enough: Callable[[bytes, bytes], bool]) -> bool:
+        """Show rows from key `start` on, none from `stop` on, until the visitor has enough; whether it has.
+
+        What an old state is read with: one search, and no more rows than are needed.
+        """
         ...
 
     def close(self) -> None:

@@ -198,9 +198,9 @@ class LevelSnapshot:
         """See Reader."""
         return self._store._rows(self._source, start, stop, reverse)
 
-    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+    def visit(self, start: bytes, stop: bytes, has_enough: Callable[[bytes, bytes], bool]) -> bool:
         """See Snapshot."""
-        store, found = self._store, []
+        store, enough = self._store, False
         # _guarded, written out, as in _row.
         token = object()
         store._reading.add(token)
@@ -213,8 +213,8 @@ class LevelSnapshot:
             for key, value in rows:
                 if key >= stop:
                     break
-                found.append(value)
-                if is_last(value):
+                if has_enough(key, value):
+                    enough = True
                     break
             # Not after an error: an iterator that met damage is not used again.
             self._idle.append(rows)
@@ -222,7 +222,7 @@ class LevelSnapshot:
             raise StorageError(f"{store._path}: rows from {shown(start)}: {_reason(error)}") from error
         finally:
             store._reading.discard(token)
-        return found
+        return enough
 
     def close(self) -> None:
         """See Snapshot."""

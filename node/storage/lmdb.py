@@ -148,19 +148,15 @@ class LmdbSnapshot:
             rows = self._backward(start, stop) if reverse else self._forward(start, stop)
         return self._chunks(rows)
 
-    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+    def visit(self, start: bytes, stop: bytes, has_enough: Callable[[bytes, bytes], bool]) -> bool:
         """See Snapshot."""
-        values: list[bytes] = []
         with self._lock:
             self._check_open()
             try:
-                for key, row in self._forward(start, stop):
-                    values.append(self._value(key, row))
-                    if is_last(values[-1]):
-                        break
+                rows = self._forward(start, stop)
+                return any(has_enough(key, self._value(key, row)) for key, row in rows)
             except lmdb.Error as error:
                 raise StorageError(f"{self._path}: rows from {shown(start)}: {error}") from error
-        return values
 
     def close(self) -> None:
         """See Snapshot."""

@@ -104,14 +104,9 @@ class MemorySnapshot:
         """See Reader."""
         return self._table.between(start, stop, reverse=reverse)
 
-    def values_until(self, start: bytes, stop: bytes, is_last: Callable[[bytes], bool]) -> list[bytes]:
+    def visit(self, start: bytes, stop: bytes, has_enough: Callable[[bytes, bytes], bool]) -> bool:
         """See Snapshot."""
-        found = []
-        for _, value in self._table.between(start, stop, reverse=False):
-            found.append(value)
-            if is_last(value):
-                break
-        return found
+        return any(has_enough(key, value) for key, value in self._table.between(start, stop, reverse=False))
 
     def close(self) -> None:
         """See Snapshot."""

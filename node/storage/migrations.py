@@ -14,7 +14,13 @@ from node.storage.kv import Batch, KeyValue, Reader
 Step: TypeAlias = Callable[[KeyValue], Batch]
 """Does all but the last batch, and returns that one."""
 
-STEPS: Final[tuple[Step, ...]] = ()
+
+def _may_join_images(_: KeyValue) -> Batch:
+    """To version 2: a `u` row may hold the before-images of several blocks. Those of one stay as they are."""
+    return Batch()
+
+
+STEPS: Final[tuple[Step, ...]] = (_may_join_images,)
 """STEPS[i] leads from version i + 1 to i + 2; what `schema` shows is version len(STEPS) + 1."""
 
 

@@ -17,9 +17,10 @@ State of one block, the base (node.state writes and explains these)
   A  path                                -> RLP node of the account trie
   S  address20 birth8 path               -> RLP node of a storage trie
 State of earlier blocks
-  u  state_key "/" number8               -> the row before block `number` (node.state.before_images)
+  u  state_key "/" number8               -> the row before block `number` and before blocks that were written
+                                            with it (node.state.before_images)
   B  number8                             -> hash32 root32: block and state root, as far back as state is kept
-  K  number8                             -> the state keys that block changed
+  K  number8                             -> the state keys with `u` rows of that number
   G  number8 address20 birth8            -> (empty): storage that died in block `number`, to be swept
 
 Consensus and signing
@@ -37,7 +38,8 @@ Single rows
 
 A path is one ASCII hex digit per nibble from the trie's root. Where the length of a state key varies it ends
 in a path, and no path contains "/": the `u` rows of one key lie together in block order, and the state after
-block N is the row before the first change after N: one seek, and a few rows read on.
+block N is the row before the first change after N: one seek, and a few rows read on. Blocks whose state is
+written together leave one `u` row for each key, under the number of the last of them.
 Flat keys are plain (address, slot) because most reads come from the EVM, which knows no hashes, and because
 an auditor can then list what the state holds; the trie, which needs keccak, is only touched once per block.
 `birth` is the number of the block in which the account's storage last began to be non-empty (it stands in the
@@ -143,7 +145,7 @@ def state_block_key(number: BlockNumber) -> bytes:
 
 
 def state_keys_key(number: BlockNumber) -> bytes:
-    """K: the state keys that a block changed."""
+    """K: the state keys that have before-images under this number."""
     return b"K" + number.to_bytes(NUMBER_BYTES, "big")
 
 

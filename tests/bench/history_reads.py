@@ -43,8 +43,7 @@ from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32, hex_of
 from node.primitives.state import Account, StateChanges, StateView
 from node.rpc.api import RpcApi
-from node.state import before_images, history
-from node.state.before_images import is_drawn
+from node.state import history
 from node.state.commit import PreparedState
 from node.state.store import StateStore
 from node.storage import schema
@@ -64,6 +63,8 @@ SLOTS = 1_024
 CODE = bytes.fromhex("6000358054906001015401600052" + "60206000f3")
 """Returns the sum of the slot in the calldata and the one behind it."""
 WRITE_BLOCKS = 2_000
+TOGETHER = 5
+"""Blocks whose state a node writes at once."""
 READS, REQUESTS, ROUNDS = 400, 100, 5
 SPREAD = 64
 SETTLED_S = 2.0
@@ -117,27 +118,12 @@ def cycle() -> list[PreparedState]:
     return made
 
 
-def remembered(encode: Callable[..., bytes]) -> Callable[..., bytes]:
-    """The real encoder, asked once for each change of the cycle and kind of image."""
-    known: dict[tuple[bytes | None, bytes | None, bool], bytes] = {}
-
-    def encoded(before: bytes | None, after: bytes | None, place: bytes) -> bytes:
-        key = (before, after, is_drawn(place))
-        if key not in known:
-            known[key] = encode(before, after, place)
-        return known[key]
-
-    return encoded
-
-
 def build(kv: LevelDB, blocks: int) -> None:
     chain = opened(kv)
     header, signers = chain.reader.genesis, RULES.initial(chain.reader.genesis)
     chain.state.close()
     made, batch = cycle(), Batch()
-    # Whole blocks in C would not remember.
-    before_images._put_images = before_images.put_images_in_python
-    before_images.encode_image = remembered(before_images.encode_image)
+    states: list[tuple[BlockRef, PreparedState]] = []
     for number in range(1, blocks + 1):
         # The first two turns begin at block 0; all later ones repeat the second two.
         place = number - 1 if number <= 2 * CYCLE else 2 * CYCLE + (number - 1) % (2 * CYCLE)
@@ -148,7 +134,10 @@ def build(kv: LevelDB, blocks: int) -> None:
         block = Block(header, Body())
         put_block(batch, block, (), number + 1)
         put_canonical(batch, block)
-        history.put_state(batch, header.ref, made[place])
+        states.append((header.ref, made[place]))
+        if len(states) == TOGETHER or number == blocks:
+            history.put_states(batch, states)
+            states.clear()
         if number % WRITE_BLOCKS == 0 or number == blocks:
             batch.put(schema.STATE_BASE_KEY, encode_ref(header.ref))
             put_head(batch, header.ref)

@@ -151,15 +151,35 @@ def test_before_images(seed):
     draw = random.Random(seed)
     branch = lambda: encode_branch([b"\xa0" + bytes([draw.randrange(3)]) * 32] * 16 + [b"\x80"])  # noqa: E731
     row = lambda: draw.choice([None, draw.randbytes(40), draw.randbytes(80), branch(), branch()])  # noqa: E731
-    before = {b"A%d" % n: row() for n in range(300)}
-    rows = {key: row() for key in before}
-    for number in range(240, 273):
-        in_c, in_python, tail = {}, {}, b"/" + number.to_bytes(8, "big")
-        KERNELS.put_images(in_c, rows, before, b"u", tail)
-        before_images.put_images_in_python(in_python, rows, before, b"u", tail)
+    for first in range(240, 273):
+        blocks = []
+        for number in range(first, first + draw.randint(1, before_images.BLOCKS_MAX)):
+            before = {b"A%d" % n: row() for n in draw.sample(range(300), 60)}
+            after = {key: row() for key in (before if draw.random() < 0.5 else reversed(before))}
+            blocks.append((number, after, before))
+        in_c, in_python = {}, {}
+        keys = KERNELS.pack_images(in_c, tuple(blocks), b"u")
+        assert keys == before_images.pack_images_in_python(in_python, tuple(blocks), b"u")
         assert in_c == in_python
-    with pytest.raises(ValueError, match="the same before and after"):
-        KERNELS.put_images({}, {}, before, b"u", b"/")
+        assert len(keys) == len({key for _, after, _ in blocks for key in after})
+
+
+@built
+@pytest.mark.parametrize(
+    ("blocks", "problem"),
+    [
+        (((1, {}, {b"a": b"b"}),), "the same before and after"),
+        (((1, {b"a": 1}, {b"a": b"b"}),), "the same before and after"),
+        (((1, {b"a": b"b"}, {b"a": bytes(0xFFFF)}),), "too long"),
+        (((1, {}, {}), (17, {}, {})), "too many"),
+        (((2, {}, {}), (1, {}, {})), "go up to the last"),
+        ((), "blocks are expected"),
+        ((1,), "blocks are expected"),
+    ],
+)
+def test_before_images_of_what_is_not_blocks_are_refused(blocks, problem):
+    with pytest.raises(ValueError, match=problem):
+        KERNELS.pack_images({}, blocks, b"u")
 
 
 @built

@@ -164,17 +164,69 @@ def test_unwinding_leaves_the_rows_as_if_the_blocks_had_never_been(seed):
         assert chain.state_rows() == snapshots[target]
 
 
-def test_blocks_flattened_together_leave_what_they_leave_one_by_one():
-    chains = [Chain(MemoryKV(), random.Random("together")) for _ in range(2)]
-    for number, chain in enumerate(chains):
-        ref = GENESIS
-        for _ in range(6):
-            ref = chain.grow(ref, "main")
+@pytest.mark.parametrize("target", range(1, 6))
+def test_unwinding_into_blocks_written_together_leaves_those_before_as_written_together(target):
+    chains = [Chain(MemoryKV(), random.Random(f"together {target}")) for _ in range(2)]
+    for chain, last in zip(chains, (target, 6), strict=True):
+        refs = [GENESIS]
+        for number in range(last):
+            refs.append(chain.grow(refs[-1], "main"))
             if number == 0:
-                chain.flatten(ref)
-        if number == 1:
-            chain.flatten(ref)
+                chain.flatten(refs[-1])
+        chain.flatten(refs[-1])
+        chain.unwind(refs[target])
     assert chains[0].state_rows() == chains[1].state_rows()
+    for ref in refs[: target + 1]:
+        chains[1].check(ref)
+    again = chains[1].grow(refs[target], "another")
+    chains[1].flatten(again)
+    chains[1].unwind(GENESIS)
+    assert (
+        chains[1].state_rows().keys()
+        == Chain(MemoryKV(), random.Random(f"together {target}")).state_rows().keys()
+    )
+
+
+@pytest.mark.parametrize("runs", [(1,) * 40, (40,), (3, 20, 1, 16)])
+def test_however_many_blocks_are_written_together_every_state_is_read(runs):
+    chain = Chain(MemoryKV(), random.Random("runs"), StorageSettings(history_blocks=0))
+    ref = GENESIS
+    for run in runs:
+        for _ in range(run):
+            ref = chain.grow(ref, "main")
+        chain.flatten(ref)
+    for each in chain.line(ref):
+        chain.check(each)
+    for number in (25, 4, 0):
+        chain.unwind(next(each for each in chain.line(ref) if each.number == number))
+        for each in chain.line(ref_of(number, "main") if number else GENESIS):
+            chain.check(each)
+    assert all(key[:1] not in b"uKG" for key in chain.state_rows())
+
+
+def test_a_key_has_one_history_row_for_blocks_written_together(chain):
+    refs = [GENESIS]
+    for value in range(1, 6):
+        refs.append(chain.grow(refs[-1], "main", written({1: value})))
+    chain.flatten(refs[-1])
+    assert sum(key[:1] == b"u" and key[1:2] == b"s" for key in chain.state_rows()) == 1
+    for ref in refs:
+        chain.check(ref)
+
+
+def test_pruning_into_blocks_written_together_keeps_the_later_ones(chain):
+    refs = [GENESIS]
+    for _ in range(6):
+        refs.append(chain.grow(refs[-1], "main"))
+    chain.flatten(refs[-1], prune=3)
+    last = chain.grow(refs[-1], "main")
+    chain.flatten(last, prune=3)
+    assert chain.store.oldest == 3
+    for ref in refs[3:]:
+        chain.check(ref)
+    chain.flatten(chain.grow(last, "main"), prune=last.number)
+    rows = [key for key in chain.state_rows() if key[:1] == b"u"]
+    assert all(int.from_bytes(key[-schema.NUMBER_BYTES :], "big") > last.number for key in rows)
 
 
 def test_unwinding_below_what_is_kept_is_refused(chain):

@@ -363,18 +363,28 @@ def test_a_file_system_that_runs_full_loses_nothing(tmp_path):
         subprocess.run(["umount", str(path)], check=True)
 
 
-def test_values_until_the_last_one_share_an_iterator_of_the_snapshot(tmp_path: Path) -> None:
+def test_visits_until_enough_was_seen_share_an_iterator_of_the_snapshot(tmp_path: Path) -> None:
     kv = LevelDB.open(tmp_path, StorageSettings())
-    rows = {b"k%03d" % n: b"%d" % n for n in range(20)}
-    kv.write(Batch(dict(rows)), sync=True)
+    kv.write(Batch({b"k%03d" % n: b"%d" % n for n in range(20)}), sync=True)
     snapshot = kv.snapshot()
     kv.write(Batch({b"k005": b"later"}), sync=True)
-    assert snapshot.values_until(b"k003", b"k9", lambda value: value == b"6") == [b"3", b"4", b"5", b"6"]
-    assert snapshot.values_until(b"k0035", b"k007", lambda value: False) == [b"4", b"5", b"6"]
-    assert snapshot.values_until(b"k018", b"l", lambda value: False) == [b"18", b"19"]
-    assert snapshot.values_until(b"k9", b"l", lambda value: True) == []
+
+    def visited(start: bytes, stop: bytes, last: bytes | None) -> tuple[list[bytes], bool]:
+        seen: list[bytes] = []
+
+        def see(key: bytes, value: bytes) -> bool:
+            assert key == b"k%03d" % int(value)
+            seen.append(value)
+            return value == last
+
+        return seen, snapshot.visit(start, stop, see)
+
+    assert visited(b"k003", b"k9", b"6") == ([b"3", b"4", b"5", b"6"], True)
+    assert visited(b"k0035", b"k007", None) == ([b"4", b"5", b"6"], False)
+    assert visited(b"k018", b"l", None) == ([b"18", b"19"], False)
+    assert visited(b"k9", b"l", None) == ([], False)
     assert len(snapshot._idle) == 1
     snapshot.close()
     kv.close()
     with pytest.raises(StorageError, match="closed"):
-        snapshot.values_until(b"k", b"l", lambda value: True)
+        visited(b"k", b"l", None)
