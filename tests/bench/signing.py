@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 from typing import TypeAlias
 
 import pytest
@@ -39,10 +38,8 @@ from node.signing.remote import RemoteKey, open_remote
 from node.signing.signer import DigestSigner, LocalKey, SigningRequest
 from node.signing.token_keys import create_key
 from node.storage.leveldb import LevelDB
-from tests.ports import free_port
-from tests.signing.authority import Authority
 from tests.signing.headers import request
-from tests.signing.test_serve_command import started
+from tests.signing.signer_process import serving, signer_files
 from tests.signing.tokens import PIN, make_tokens
 
 KEY = PrivateKey(b"\x11" * 32)
@@ -108,23 +105,9 @@ def row(
 def remote_signer(folder: Path, key: str) -> Iterator[int]:
     """`phoenix signer serve` with one key; gives its port."""
     folder.mkdir()
-    authority = Authority(folder)
-    authority.member("signer")
-    client, port = authority.member("client"), free_port()
-    config = folder / "signer.toml"
-    config.write_text(
-        f'port = {port}\ndata_dir = "data"\nlease_s = 0\ntls_certificate = "signer.pem"\n'
-        f'tls_key = "signer.key"\ntls_ca = "ca.pem"\n[clients]\nclient = "{client.fingerprint}"\n'
-        f'[[keys]]\nchain_id = {CHAIN}\nclients = ["client"]\n{key}'
-    )
-    with started(config) as process:
-        assert process.stdout is not None
-        next(line for line in process.stdout if "signer is running" in line)
-        # It says a line for every signature, and would stand still before a full pipe.
-        Thread(target=process.stdout.read, daemon=True).start()
-        yield port
-        process.terminate()
-        process.wait()
+    files = signer_files(folder, "client", f"chain_id = {CHAIN}\n{key}", settings="lease_s = 0\n")
+    with serving(files):
+        yield files.port
 
 
 def at(folder: Path, port: int, dialect: str, address: Address) -> RemoteKey:

@@ -13,11 +13,16 @@ from typing import Any, Final
 from web3 import Web3
 from web3.middleware import ExtraDataToPOAMiddleware
 
+from node.config.settings import SigningSettings
 from node.primitives.crypto import PrivateKey
 from node.signing.keystore import store_key, write_secret_file
 from tests.ports import free_port
 
 PATIENCE_S: Final = 90.0
+REMOTE: Final = (
+    "backend",
+    *(f"remote_{what}" for what in ("url", "dialect", "address", "certificate", "key", "ca")),
+)
 _QUICK_SCRYPT_N: Final = 1 << 12
 
 
@@ -48,16 +53,20 @@ def our_node(
     *,
     signer: PrivateKey | None = None,
     static_peers: Sequence[str] = (),
-    signing: Sequence[str] = (),
+    signing: SigningSettings | None = None,
     rpc_port: int | None = None,
 ) -> Iterator[OurNode]:
     """Start it, wait until its RPC answers, stop it by SIGTERM; it must end cleanly. A validator has its key
-    from `signer`, or as the lines of its section `signing` say."""
+    from `signer`, or asks the service that `signing` names."""
     home = folder / name
     home.mkdir()
     (home / "genesis.json").write_text(json.dumps(genesis))
     rpc_port, admin_port = rpc_port or free_port(), free_port()
-    key = signing if signer is None else _in_key_store(home, signer)
+    key: Sequence[str] = ()
+    if signer is not None:
+        key = _in_key_store(home, signer)
+    elif signing is not None:
+        key = _at_service(signing)
     (home / "node.toml").write_text(_settings(name, (rpc_port, admin_port), key, static_peers))
     log = home / "node.log"
     with log.open("wb") as out:
@@ -108,6 +117,11 @@ def _settings(name: str, ports: tuple[int, int], key: Sequence[str], static_peer
     if key:
         lines += ["[production]", "enabled = true", "[signing]", *key]
     return "\n".join(lines) + "\n"
+
+
+def _at_service(settings: SigningSettings) -> Sequence[str]:
+    named = {name: getattr(settings, name) for name in REMOTE}
+    return [f"{name} = {json.dumps(str(value))}" for name, value in named.items() if value is not None]
 
 
 def _in_key_store(home: Path, key: PrivateKey) -> Sequence[str]:

@@ -73,7 +73,7 @@ class Foreigner:
             self.events += map(json.loads, lines)
 
     async def told(self, event: str) -> dict[str, Any]:
-        await until(lambda: any(each["event"] == event for each in self.events), within_s=20)
+        await until(lambda: any(each["event"] == event for each in self.events), within_s=60)
         return next(each for each in self.events if each["event"] == event)
 
     async def quit(self) -> None:
@@ -132,7 +132,7 @@ def our_node() -> Node:
 
 async def check_conversation(node: Node, other: Foreigner) -> Peer:
     """Both sides are through the handshakes and get the header they ask for."""
-    await until(lambda: node.pool.peers or "error" in str(other.events), within_s=20)
+    await until(lambda: node.pool.peers or "error" in str(other.events), within_s=60)
     (peer,) = node.pool.peers.values()
     assert peer.id == key(77).public_key
     assert peer.name.startswith("ethereumjs-devp2p/")
@@ -154,7 +154,7 @@ async def test_we_dial_it_and_it_leaves() -> None:
         node.pool.add_static(f"enode://{there['id']}@127.0.0.1:{there['port']}")
         await check_conversation(node, other)
         await other.quit()
-        await until(lambda: node.told(PeerLeft), within_s=20)
+        await until(lambda: node.told(PeerLeft), within_s=60)
         left = node.told(PeerLeft)[0]
         # It says goodbye without compression, whatever was agreed on.
         assert (left.by_us, left.reason) == (False, "the peer disconnected: client quitting")

@@ -28,9 +28,8 @@ from tests.interop.geth import geth_binary, go_ethereum, run_geth
 from tests.interop.ours import our_node, wait_until
 from tests.interop.test_geth_chain import ALL_AT_ONCE, genesis_of
 from tests.ports import free_port
-from tests.signing.authority import Authority
 from tests.signing.headers import request
-from tests.signing.test_serve_command import started
+from tests.signing.signer_process import in_key_store, serving, signer_files
 
 pytestmark = pytest.mark.interop
 
@@ -110,13 +109,7 @@ def test_clef_seals_for_our_node_and_its_refusal_is_passed_on(tmp_path: Path) ->
             another.sign_digest(request(7))
         for each in (key, another):
             each.close()
-        signing = [
-            'backend = "remote"',
-            'remote_dialect = "clef"',
-            f'remote_url = "{settings.remote_url}"',
-            f'remote_address = "{settings.remote_address}"',
-        ]
-        with our_node(tmp_path, "ours", genesis, signing=signing) as node:
+        with our_node(tmp_path, "ours", genesis, signing=settings) as node:
             # Past two checkpoints, whose headers are longer.
             wait_until(lambda: node.client.eth.block_number >= 9, "nine blocks", node.log)
             sealers = {node.rpc("clique_getSigner", hex(number)) for number in range(1, 10)}
@@ -153,25 +146,11 @@ def test_geth_has_its_blocks_sealed_by_our_signer(tmp_path: Path) -> None:
 def our_signer(folder: Path) -> Iterator[int]:
     """`phoenix signer serve` under mutual TLS; gives the port of a tunnel to it, because geth shows no
     certificate."""
-    authority = Authority(folder)
-    authority.member("signer")
-    client, port = authority.member("geth"), free_port()
-    file = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4).path
-    (folder / "password").write_text("pw")
-    (folder / "password").chmod(0o600)
-    config = folder / "signer.toml"
-    config.write_text(
-        f'port = {port}\ndata_dir = "signer"\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\n'
-        f'tls_ca = "ca.pem"\n[clients]\ngeth = "{client.fingerprint}"\n[[keys]]\nchain_id = {CHAIN_ID}\n'
-        f'clients = ["geth"]\nkeystore = "keys/{file.name}"\npassword_file = "password"\n'
-    )
-    context = ssl.create_default_context(cafile=str(authority.path))
-    context.load_cert_chain(client.certificate, client.key)
-    with started(config) as process, socket.create_server(("127.0.0.1", 0)) as listener:
-        assert process.stdout is not None
-        next(line for line in process.stdout if "signer is running" in line)
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        threading.Thread(target=tunnel, args=(listener, port, context), daemon=True).start()
+    files = signer_files(folder, "geth", in_key_store(folder, KEY, CHAIN_ID))
+    context = ssl.create_default_context(cafile=str(files.authority))
+    context.load_cert_chain(files.client.certificate, files.client.key)
+    with serving(files), socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=tunnel, args=(listener, files.port, context), daemon=True).start()
         yield listener.getsockname()[1]
 
 

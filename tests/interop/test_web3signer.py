@@ -41,7 +41,7 @@ from tests.interop.test_geth_chain import ALL_AT_ONCE, genesis_of
 from tests.ports import free_port
 from tests.signing.authority import Authority, Member
 from tests.signing.headers import request
-from tests.signing.test_serve_command import started, until
+from tests.signing.signer_process import in_key_store, serving, signer_files
 
 pytestmark = pytest.mark.interop
 
@@ -49,9 +49,6 @@ KEY = KEYS[0]
 STRANGER: Final = "0x" + PrivateKey(b"\x55" * 32).public_key.hex()
 TO: Final = "0x" + "31" * 20
 GWEI: Final = 10**9
-LINES: Final = (
-    "backend", "remote_url", "remote_address", "remote_certificate", "remote_key", "remote_ca",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,30 +145,16 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 @pytest.fixture
 def ours(tmp_path: Path) -> Iterator[Signer]:
     """`phoenix signer serve` with the same key, which signs whatever Web3Signer would."""
-    authority = Authority(tmp_path)
-    authority.member("signer")
-    client, port = authority.member("node"), free_port()
-    file = store_key(tmp_path / "stores", KEY, "pw", scrypt_n=1 << 4).path
-    (tmp_path / "password").write_text("pw")
-    (tmp_path / "password").chmod(0o600)
-    config = tmp_path / "signer.toml"
-    config.write_text(
-        f'port = {port}\ndata_dir = "signer"\ntls_certificate = "signer.pem"\ntls_key = "signer.key"\n'
-        f'tls_ca = "ca.pem"\n[clients]\nnode = "{client.fingerprint}"\n[[keys]]\nchain_id = {CHAIN_ID}\n'
-        f'clients = ["node"]\nkinds = ["clique-header", "transaction"]\nkeystore = "stores/{file.name}"\n'
-        'password_file = "password"\n'
-    )
-    with started(config) as process:
-        until(process, "signer is running")
-        yield Signer(port, client, authority.path)
+    kinds = 'kinds = ["clique-header", "transaction"]\n'
+    files = signer_files(tmp_path, "node", in_key_store(tmp_path, KEY, CHAIN_ID) + kinds)
+    with serving(files):
+        yield Signer(files.port, files.client, files.authority)
 
 
 def test_it_seals_for_our_node_and_signs_transactions_for_it(theirs: Signer, tmp_path: Path) -> None:
     genesis = genesis_of(1, period=1, epoch=4, timestamp=int(time.time()) - 5, forks=ALL_AT_ONCE)
     genesis["alloc"][hex_of(KEY.address)] = {"balance": str(10**18)}
-    settings = theirs.settings()
-    signing = [f"{name} = {json.dumps(str(getattr(settings, name)))}" for name in LINES]
-    with our_node(tmp_path, "ours", genesis, signing=signing, rpc_port=theirs.node_port) as node:
+    with our_node(tmp_path, "ours", genesis, signing=theirs.settings(), rpc_port=theirs.node_port) as node:
         # The program of a member asks Web3Signer, which signs and passes on to our node. It finds the nonce.
         fees = {"maxFeePerGas": hex(20 * GWEI), "maxPriorityFeePerGas": hex(GWEI), "gas": "0x5208"}
         sent = [

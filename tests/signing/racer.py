@@ -16,11 +16,9 @@ from node.config.settings import SigningSettings, StorageSettings
 from node.primitives.crypto import PrivateKey
 from node.primitives.ids import hex_of
 from node.signing.guard import GuardedSigner
-from node.signing.keystore import store_key
 from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere, SigningError
 from node.storage.leveldb import LevelDB
-from tests.signing.authority import Authority
 from tests.signing.headers import header_at, request
 
 KEY = PrivateKey(b"\x11" * 32)
@@ -35,23 +33,6 @@ def settings_for(folder: Path, port: int) -> SigningSettings:
         remote_key=folder / "alice.key",
         remote_ca=folder / "ca.pem",
     )
-
-
-def serving(folder: Path, port: int, lease_s: float) -> Path:
-    authority = Authority(folder)
-    authority.member("signer")
-    alice = authority.member("alice")
-    (folder / "password").write_text("pw")
-    (folder / "password").chmod(0o600)
-    keystore = store_key(folder / "keys", KEY, "pw", scrypt_n=1 << 4)
-    config = folder / "signer.toml"
-    config.write_text(
-        f'port = {port}\ndata_dir = "data"\nlease_s = {lease_s}\ntls_certificate = "signer.pem"\n'
-        f'tls_key = "signer.key"\ntls_ca = "ca.pem"\n[clients]\nalice = "{alice.fingerprint}"\n'
-        f'[[keys]]\nchain_id = 1337\nclients = ["alice"]\nkeystore = "keys/{keystore.path.name}"\n'
-        'password_file = "password"\n'
-    )
-    return config
 
 
 def race(name: str, folder: Path, port: int, first: int, last: int) -> None:

@@ -24,10 +24,9 @@ from node.signing.lease_watch import lease_watch
 from node.signing.remote import open_remote
 from node.signing.signer import LeasedElsewhere
 from node.storage.memory import MemoryKV
-from tests.ports import free_port
 from tests.signing.headers import request
-from tests.signing.racer import KEY, serving, settings_for
-from tests.signing.test_serve_command import started
+from tests.signing.racer import KEY, settings_for
+from tests.signing.signer_process import in_key_store, serving, signer_files
 from tests.signing.test_service import World, running
 
 WHOSE = Address(b"\x01" * 20)
@@ -172,14 +171,9 @@ class Racer:
 
 
 def test_of_two_processes_that_race_one_signs_and_the_other_goes_on_when_it_dies(tmp_path: Path) -> None:
-    port = free_port()
-    config = serving(tmp_path, port, lease_s=1.0)
-    with started(config) as signer:
-        assert signer.stdout is not None
-        next(line for line in signer.stdout if "signer is running" in line)
-        # It writes a line for every request, and would stand still before a full pipe.
-        Thread(target=signer.stdout.read, daemon=True).start()
-        racers = [Racer(name, tmp_path, port) for name in ("one", "two")]
+    files = signer_files(tmp_path, "alice", in_key_store(tmp_path, KEY, 1337), settings="lease_s = 1.0\n")
+    with serving(files):
+        racers = [Racer(name, tmp_path, files.port) for name in ("one", "two")]
         try:
             wait_until(lambda: any(racer.heights() for racer in racers), 60, "one signs")
             wait_until(lambda: any(racer.stands_by() for racer in racers), 60, "the other stands by")

@@ -11,8 +11,7 @@ import pytest
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.ids import hex_of
 from node.signing.token_keys import import_key
-from tests.ports import free_port
-from tests.signing.authority import Authority
+from tests.signing.signer_process import signer_files
 from tests.signing.tokens import PIN, Tokens
 
 SECRET = keccak256(b"a key that no source file holds")
@@ -56,31 +55,17 @@ def memory(pid: int) -> Iterator[bytes]:
 def test_neither_pin_nor_key_can_be_found(tokens: Tokens, tmp_path: Path) -> None:
     key = PrivateKey(SECRET)
     import_key(tokens.name("hidden"), PIN, key)
-    authority = Authority(tmp_path)
-    authority.member("signer")
-    node = authority.member("node")
-    port, (read, write) = free_port(), os.pipe()
-    (tmp_path / "signer.toml").write_text(f"""
-port = {port}
-data_dir = "data"
-tls_certificate = "signer.pem"
-tls_key = "signer.key"
-tls_ca = "ca.pem"
-[clients]
-node = "{node.fingerprint}"
-[[keys]]
-chain_id = 1337
-clients = ["node"]
-backend = "pkcs11"
-pkcs11_module = "{tokens.name("hidden").module}"
-pkcs11_token = "{tokens.steady}"
-pkcs11_key = "hidden"
-pin_fd = {read}
-""")
+    name, (read, write) = tokens.name("hidden"), os.pipe()
+    files = signer_files(
+        tmp_path,
+        "node",
+        f'chain_id = 1337\nbackend = "pkcs11"\npkcs11_module = "{name.module}"\n'
+        f'pkcs11_token = "{name.token}"\npkcs11_key = "{name.key}"\npin_fd = {read}\n',
+    )
     os.write(write, PIN.encode() + b"\n")
     os.close(write)
-    serve = [sys.executable, "-m", "node", "signer", "serve", "--config", str(tmp_path / "signer.toml")]
-    asks = [sys.executable, "-c", NODE, str(tmp_path), str(port), hex_of(key.address)]
+    serve = [sys.executable, "-m", "node", "signer", "serve", "--config", str(files.config)]
+    asks = [sys.executable, "-c", NODE, str(tmp_path), str(files.port), hex_of(key.address)]
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with (
         subprocess.Popen(serve, pass_fds=[read], **piped) as signer,  # type: ignore[call-overload]
