@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from devnet.bring_up import PortChoice, bring_down, bring_up
 from devnet.client import Unreachable
-from devnet.layout import Layout, open_layout
+from devnet.layout import Layout
 from devnet.load import Plan, run_load
-from devnet.manifest import load_manifest
 from devnet.network import RunningNetwork, wait_until
 from devnet.perturb import heal, perturb
 from devnet.wallet import Wallet, read_fees
 from node.replica.client import ClientOptions, ReplicaClient
-from tests.ports import free_ports
+from tests.replica.network import running_network
 
 pytestmark = pytest.mark.long
 
@@ -40,16 +38,8 @@ DEADLINE_S = 90.0
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    folder = tmp_path_factory.mktemp("region")
-    (folder / "region.toml").write_text(MANIFEST)
-    first = free_ports(9)
-    ports = PortChoice(first, first + 3, first + 6)
-    network = load_manifest(str(folder / "region.toml"))
-    try:
-        bring_up(network, folder / "net", ports, fresh=False, timeout_s=120, say=lambda _: None)
-        yield open_layout(folder / "net")
-    finally:
-        bring_down(folder / "net", clean=True, say=lambda _: None)
+    with running_network(tmp_path_factory.mktemp("region"), MANIFEST) as layout:
+        yield layout
 
 
 class Readers:

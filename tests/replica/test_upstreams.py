@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from devnet.bring_up import PortChoice, bring_down, bring_up
 from devnet.generate import settings_of
-from devnet.layout import HOST, Layout, NodeFiles, open_layout
-from devnet.manifest import load_manifest
+from devnet.layout import HOST, Layout, NodeFiles
 from devnet.network import RunningNetwork, wait_until
 from devnet.perturb import heal, perturb
 from devnet.wallet import Wallet, read_fees
-from tests.ports import free_ports
+from tests.replica.network import running_network
 
 pytestmark = pytest.mark.long
 
@@ -39,16 +37,8 @@ TAKEN = 'phoenix_rpc_calls_total{method="eth_sendRawTransaction"}'
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    folder = tmp_path_factory.mktemp("upstreams")
-    (folder / "upstreams.toml").write_text(MANIFEST)
-    first = free_ports(12)
-    ports = PortChoice(first, first + 4, first + 8)
-    network = load_manifest(str(folder / "upstreams.toml"))
-    try:
-        bring_up(network, folder / "net", ports, fresh=False, timeout_s=DEADLINE_S, say=lambda _: None)
-        yield open_layout(folder / "net")
-    finally:
-        bring_down(folder / "net", clean=True, say=lambda _: None)
+    with running_network(tmp_path_factory.mktemp("upstreams"), MANIFEST) as layout:
+        yield layout
 
 
 def taken_by(node: NodeFiles) -> float:
