@@ -6,17 +6,16 @@ an hour is metered, signed, billed and paid for, three oracles report a service 
 control attested. Each call is made in the sandbox first, at its block's time, so that it is known to succeed.
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 from contracts.deploy import deploy
 from contracts.registry import Registry
-from contracts.suite import Role
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.transaction import Transaction, TransactionType
 from tests.chain.harness import GENESIS_TIME, PERIOD_S
 from tests.contracts.sandbox import Contract, Done, Sandbox, canonical
-from tests.contracts.suite import GENESIS, SandboxChain, charter_of
+from tests.contracts.staff import ALLOCATOR, AUDITOR, METER, ORACLES, REGISTRAR, SETTLER, staffed_charter
+from tests.contracts.suite import GENESIS, SandboxChain
 from tests.contracts.trees import log_tree, usage_tree
 from tests.execution.builders import GWEI, signed
 
@@ -25,19 +24,8 @@ TRANSACTIONS: Final = 30 * TENANTS
 """In a block: one round."""
 HOUR, DAY = 3_600, 86_400
 ROUNDS_MAX: Final = 96
-REGISTRAR, METER, AUDITOR, SETTLER, ALLOCATOR, ARBITER, GUARDIAN = range(30, 37)
-ORACLES: Final = (40, 41, 42)
 OPERATOR, MAKER, TENANT = 60, 61, 70
 """Places of people; tenants from TENANT on."""
-SINGLE: Final = (
-    Role.REGISTRAR,
-    Role.METER,
-    Role.AUDITOR,
-    Role.SETTLER,
-    Role.ALLOCATOR,
-    Role.ARBITER,
-    Role.GUARDIAN,
-)
 JURISDICTION, REGION, SITE, VCPU, HOURS, DATA, PAPER, CARD, FRAMEWORK = (
     keccak256(name)
     for name in (b"GH", b"Accra", b"site", b"vCPU", b"hours", b"data", b"paper", b"card", b"ISO 27001")
@@ -92,9 +80,7 @@ class SuiteDay:
 
     def __init__(self) -> None:
         self._chain = chain = _Chain()
-        holders = dict(zip(SINGLE, ((chain.account(each),) for each in range(30, 37)), strict=True))
-        holders[Role.ORACLE] = tuple(chain.account(each) for each in ORACLES)
-        charter = replace(charter_of(chain), holders=holders)
+        charter = staffed_charter(chain)
         self._addresses = deploy(SandboxChain(chain), charter, Registry(GENESIS), lambda line: None).addresses
         self._contracts: dict[str, Contract] = {}
         self._offer = 0

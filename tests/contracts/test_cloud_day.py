@@ -3,30 +3,29 @@
 The other tests fake what a contract asks; here nothing is faked, and a model in Python keeps the money.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from contracts.deploy import deploy
 from contracts.registry import Registry
-from contracts.suite import Role
 from node.primitives.crypto import keccak256
 from tests.contracts.sandbox import Done, Sandbox
-from tests.contracts.suite import GENESIS, SandboxChain, Suite, charter_of
+from tests.contracts.staff import (
+    ALLOCATOR,
+    ARBITER,
+    AUDITOR,
+    GUARDIAN,
+    METER,
+    ORACLES,
+    REGISTRAR,
+    SETTLER,
+    staffed_charter,
+)
+from tests.contracts.suite import GENESIS, SandboxChain, Suite
 from tests.contracts.trees import log_tree, usage_tree
 
-SINGLE = (
-    Role.REGISTRAR,
-    Role.METER,
-    Role.AUDITOR,
-    Role.SETTLER,
-    Role.ALLOCATOR,
-    Role.ARBITER,
-    Role.GUARDIAN,
-)
-REGISTRAR, METER, AUDITOR, SETTLER, ALLOCATOR, ARBITER, GUARDIAN = range(30, 37)
-ORACLES = (40, 41, 42)
 PANEL = (50, 51, 52)
 OPERATOR, CLINIC, BANK, MAKER = 60, 61, 62, 63
 GH, KE, ACCRA, NAIROBI, SITE, VCPU, HOURS, PATIENTS, PAPER, CARD = (
@@ -119,10 +118,12 @@ class Day:
 
 @pytest.fixture
 def day() -> Day:
-    chain = Sandbox()
-    places = dict(zip(SINGLE, ((each,) for each in range(30, 37)), strict=True)) | {Role.ORACLE: ORACLES}
-    holders = {role: tuple(chain.account(each) for each in who) for role, who in places.items()}
-    charter = replace(charter_of(chain), holders=holders)
+    return a_day(Sandbox())
+
+
+def a_day(chain: Sandbox) -> Day:
+    """The suite deployed on this chain, with regions, a site and the prices of its operator."""
+    charter = staffed_charter(chain)
     day = Day(Suite(chain, deploy(SandboxChain(chain), charter, Registry(GENESIS), lambda line: None)))
     for name in day.suite.report.addresses:
         if "." not in name:

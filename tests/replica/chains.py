@@ -1,12 +1,10 @@
 """Chains to be indexed: real ones with reorganisations, and the contract suite's sandbox recorded as one."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.artifacts import load
-from contracts.deploy import deploy
-from contracts.registry import Registry
-from contracts.suite import ACCOUNT_INGRESS, NODE_INGRESS, Role
+from contracts.suite import ACCOUNT_INGRESS, NODE_INGRESS
 from node.chain.events import ExecutedBlock
 from node.execution.executor import BlockContext
 from node.primitives.block import Block, BlockRef, Body
@@ -19,7 +17,6 @@ from node.replica.tables import BLOCK_TABLES, CHECKPOINT
 from node.replica.writer import IndexedChain, IndexWriter, MovesOf, StateAt
 from tests.contracts import test_cloud_day as cloud
 from tests.contracts.sandbox import EXECUTOR, Done, Sandbox, canonical
-from tests.contracts.suite import GENESIS, SandboxChain, Suite, charter_of
 from tests.rpc.world import MemoryChain, header_after
 
 IDENTITY = "1337:test"
@@ -114,29 +111,7 @@ def a_day_recorded() -> cloud.Day:
     for name, address in (("NodeIngress", NODE_INGRESS), ("AccountIngress", ACCOUNT_INGRESS)):
         starter = int(chain.account(0), 16)
         chain.put_code(address, load(name).deployed_bytecode, {0: starter})
-    singles = dict(zip(cloud.SINGLE, ((each,) for each in range(30, 37)), strict=True))
-    places = singles | {Role.ORACLE: cloud.ORACLES}
-    holders = {role: tuple(chain.account(each) for each in who) for role, who in places.items()}
-    charter = replace(charter_of(chain), holders=holders)
-    suite = Suite(chain, deploy(SandboxChain(chain), charter, Registry(GENESIS), lambda line: None))
-    for name in suite.report.addresses:
-        if "." not in name:
-            suite[name]
-    day = cloud.Day(suite)
-    for jurisdiction, region in ((cloud.GH, cloud.ACCRA), (cloud.KE, cloud.NAIROBI)):
-        day.act(cloud.REGISTRAR, "RegionRegistry", "addJurisdiction", jurisdiction, "a country")
-        day.act(cloud.REGISTRAR, "RegionRegistry", "addRegion", region, jurisdiction, "a city")
-    day.act(
-        cloud.REGISTRAR,
-        "RegionRegistry",
-        "addSite",
-        cloud.SITE,
-        cloud.ACCRA,
-        2,
-        day.who(cloud.OPERATOR),
-        cloud.PAPER,
-    )
-    day.act(cloud.OPERATOR, "Metering", "publishRates", cloud.CARD, chain.now, [(cloud.HOURS, (3, 2))])
+    day = cloud.a_day(chain)
     hosts = cloud.hardware_arrives(day)
     cloud.leases_are_given(day, hosts)
     clinic, bank = day.account(cloud.CLINIC, prepaid=True), day.account(cloud.BANK, prepaid=False)
