@@ -8,7 +8,6 @@ here, with the reason.
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,19 +19,25 @@ from node.primitives.ids import Address, hex_of
 from node.primitives.state import StateView
 from node.replica.answers import BlockStamp, One, Status
 from node.replica.api import (
-    FINALITIES,
     GUARDS,
-    RETRY_S,
+    Query,
     Refused,
     Reply,
-    problem,
+    answered,
+    guard_staleness,
+    headers_of,
+    is_known,
+    no_such_path,
+    nothing_as_of,
     read_arguments,
-    read_query,
+    read_as_of,
+    read_finality,
     refuse_unknown,
+    unavailable,
 )
 from node.replica.openapi import document
 from node.replica.registry import is_address_book
-from node.replica.routes import ROUTES, BadParameter, Param, ParamKind, Route, read_parameter
+from node.replica.routes import ROUTES, Route
 from node.rpc.backend import CallPlace, ChainBackend, ExecutionBackend
 
 LookUp = Callable[[SuiteViews, Mapping[str, Any], int], Any]
@@ -44,7 +49,6 @@ PROVABLE: Final[Mapping[str, LookUp]] = {
     "/v1/credentials/{credential}": lambda views, given, now: credential(views, given["credential"], now),
     "/v1/sla/agreements/{agreement}": lambda views, given, now: agreement(views, given["agreement"]),
 }
-_AS_OF: Final = Param("as_of", ParamKind.NUMBER, "a block number")
 
 
 class LightQueries:
@@ -72,33 +76,31 @@ class LightQueries:
         self, target: str, if_none_match: str | None = None, interrupted: Interrupted = lambda: False
     ) -> Reply:
         """What a GET of this target gives."""
-        url = urlsplit(target)
+        return answered(
+            target,
+            self._document,
+            lambda path, query: self._found(path, query, if_none_match, interrupted),
+        )
+
+    def _found(self, path: str, query: Query, if_none_match: str | None, interrupted: Interrupted) -> Reply:
         try:
-            if url.path == "/v1/openapi.json":
-                return Reply(HTTPStatus.OK, self._document)
-            query = read_query(url.query)
-            if url.path == "/v1/status":
+            if path == "/v1/status":
                 refuse_unknown(query, ("max_staleness_s",))
                 return self._reply(self._status(), self._header(query), False)
-            route, path = _route(url.path)
+            route, places = _route(path)
             refuse_unknown(query, GUARDS)
-            arguments = read_arguments(route.path_params, path)
+            arguments = read_arguments(route.path_params, places)
             header = self._header(query)
-            if if_none_match is not None and _etag(header) in map(str.strip, if_none_match.split(",")):
+            if is_known(_stamp(header), if_none_match):
                 return Reply(HTTPStatus.NOT_MODIFIED, b"", self._headers(header, "as_of" in query))
             found = PROVABLE[route.path](self._views(header, interrupted), arguments, header.timestamp)
             if found is None:
-                detail = f"nothing of this id as of block {header.number}"
-                raise Refused(HTTPStatus.NOT_FOUND, "not-found", detail)
+                raise nothing_as_of(header.number)
             return self._reply(found, header, "as_of" in query)
-        except Refused as refused:
-            return problem(refused)
-        except BadParameter as error:
-            return problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
         except NoSuite as error:
-            return problem(Refused(HTTPStatus.CONFLICT, "no-suite", str(error)))
+            raise Refused(HTTPStatus.CONFLICT, "no-suite", str(error)) from error
         except RequestError as error:
-            return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "not-proved", str(error), RETRY_S))
+            raise unavailable("not-proved", str(error)) from error
 
     # --- the state that is asked
 
@@ -118,22 +120,15 @@ class LightQueries:
 
     # --- which block
 
-    def _header(self, query: dict[str, str]) -> Header:
-        head = self._chain.head
-        self._guard_staleness(query.get("max_staleness_s"), head)
-        finality = query.get("finality", "latest")
-        if finality not in FINALITIES:
-            raise BadParameter(f"finality is {finality[:80]!r}; one of {', '.join(FINALITIES)} is needed")
-        bound = head
+    def _header(self, query: Query) -> Header:
+        guard_staleness(query, self._staleness_s())
+        finality = read_finality(query)
+        bound = self._chain.head
         if finality != "latest":
             bound = self._chain.safe_header() if finality == "safe" else self._chain.finalized_header()
-        if "as_of" not in query:
+        number = read_as_of(query, bound.number, "verified" if finality == "latest" else finality)
+        if number is None:
             return bound
-        number = read_parameter(_AS_OF, query["as_of"])
-        if number > bound.number:
-            what = "verified" if finality == "latest" else finality
-            detail = f"block {number} is not {what} here as yet; the newest that is has number {bound.number}"
-            raise Refused(HTTPStatus.CONFLICT, "block-not-reached", detail, RETRY_S)
         found = self._chain.header_by_number(number)
         if found is None:
             detail = (
@@ -141,17 +136,6 @@ class LightQueries:
             )
             raise Refused(HTTPStatus.CONFLICT, "block-not-kept", detail)
         return found
-
-    def _guard_staleness(self, text: str | None, head: Header) -> None:
-        if text is None:
-            return
-        try:
-            most = float(text)
-        except ValueError:
-            raise BadParameter(f"max_staleness_s is {text[:80]!r}; seconds are needed") from None
-        if not self._staleness_s() <= most:
-            detail = f"the newest block here is {self._staleness_s():.1f} s old, more than {text[:80]}"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stale", detail, RETRY_S)
 
     def _staleness_s(self) -> float:
         return round(max(0.0, self._unix_time() - self._chain.head.timestamp), 3)
@@ -173,13 +157,7 @@ class LightQueries:
 
     def _headers(self, header: Header, named: bool) -> dict[str, str]:
         is_lasting = named and header.number <= self._chain.finalized_header().number
-        return {
-            "etag": _etag(header),
-            "cache-control": "public, max-age=31536000, immutable" if is_lasting else "no-cache",
-            "x-block-number": str(header.number),
-            "x-block-hash": hex_of(header.hash),
-            "x-staleness-s": f"{self._staleness_s():.3f}",
-        }
+        return headers_of(_stamp(header), self._staleness_s(), is_lasting=is_lasting)
 
 
 def _route(path: str) -> tuple[Route, dict[str, str]]:
@@ -195,12 +173,8 @@ def _route(path: str) -> tuple[Route, dict[str, str]]:
                 "not seen every block; ask a replica, or this client's eth_getLogs for a range of blocks, "
                 f"which is complete. Proved here: {', '.join(PROVABLE)}",
             )
-    raise Refused(HTTPStatus.NOT_FOUND, "no-such-path", f"{path[:200]} is no path; see /v1/openapi.json")
+    raise no_such_path(path)
 
 
 def _stamp(header: Header) -> BlockStamp:
     return BlockStamp(header.number, hex_of(header.hash), header.timestamp)
-
-
-def _etag(header: Header) -> str:
-    return f'W/"{hex_of(header.hash)}"'

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -32,6 +32,10 @@ FINALITIES: Final = ("latest", "safe", "final")
 GUARDS: Final = ("as_of", "finality", "max_staleness_s")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
+
+
+Query: TypeAlias = dict[str, str]
+"""Parameters by name, as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,9 @@ class _View:
     is_lasting: bool
     """The block was named and is final: the answer will never be another one."""
 
+    def headers(self) -> dict[str, str]:
+        return headers_of(self.stamp, self.staleness_s, is_lasting=self.is_lasting)
+
 
 class QueryApi:
     """Every path of the query API."""
@@ -104,37 +111,38 @@ class QueryApi:
         self, target: str, if_none_match: str | None = None, interrupted: Interrupted | None = None
     ) -> Reply:
         """What a GET of this target gives. Only StorageError comes out."""
-        url = urlsplit(target)
-        try:
-            if url.path == "/v1/openapi.json":
-                return Reply(HTTPStatus.OK, self._document)
-            query = read_query(url.query)
-            with self._database.read(self._timeout_s, interrupted) as session:
-                if url.path == "/v1/status":
-                    return self._status(session, query)
-                route, path = self._route(url.path)
-                return self._look_up(session, route, path, query, if_none_match)
-        except Refused as refused:
-            return problem(refused)
-        except BadParameter as error:
-            return problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
-        except QueryTooCostly as error:
-            return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too-costly", str(error), RETRY_S))
-        except IndexAway:
-            # Without the reason, which names our server: the log has it.
-            text = "the database of this replica's index is away; JSON-RPC goes on; ask another replica"
-            return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "index-away", text, RETRY_S))
+        return answered(
+            target,
+            self._document,
+            lambda path, query: self._found(path, query, if_none_match, interrupted),
+        )
 
     # --- one request
+
+    def _found(
+        self, path: str, query: Query, if_none_match: str | None, interrupted: Interrupted | None
+    ) -> Reply:
+        try:
+            with self._database.read(self._timeout_s, interrupted) as session:
+                if path == "/v1/status":
+                    return self._status(session, query)
+                route, places = self._route(path)
+                return self._look_up(session, route, places, query, if_none_match)
+        except QueryTooCostly as error:
+            raise unavailable("too-costly", str(error)) from error
+        except IndexAway as error:
+            # Without the reason, which names our server: the log has it.
+            text = "the database of this replica's index is away; JSON-RPC goes on; ask another replica"
+            raise unavailable("index-away", text) from error
 
     def _route(self, path: str) -> tuple[Route, dict[str, str]]:
         for pattern, route in self._routes:
             match = pattern.fullmatch(path)
             if match:
                 return route, match.groupdict()
-        raise Refused(HTTPStatus.NOT_FOUND, "no-such-path", f"{path[:200]} is no path; see /v1/openapi.json")
+        raise no_such_path(path)
 
-    def _status(self, session: Session, query: dict[str, str]) -> Reply:
+    def _status(self, session: Session, query: Query) -> Reply:
         refuse_unknown(query, ("max_staleness_s",))
         view = self._view(session, query, None)
         data = Status(self._chain_id, view.stamp, self._finality.safe(), self._finality.final())
@@ -145,7 +153,7 @@ class QueryApi:
         session: Session,
         route: Route,
         path: dict[str, str],
-        query: dict[str, str],
+        query: Query,
         if_none_match: str | None,
     ) -> Reply:
         listed = ("limit", "cursor") if route.is_list else ()
@@ -154,17 +162,15 @@ class QueryApi:
         limit = self._limit(query.get("limit"))
         cursor = _read_cursor(query["cursor"]) if "cursor" in query else None
         view = self._view(session, query, cursor)
-        if if_none_match is not None and _etag(view) in [each.strip() for each in if_none_match.split(",")]:
-            return Reply(HTTPStatus.NOT_MODIFIED, b"", _headers(view))
+        if is_known(view.stamp, if_none_match):
+            return Reply(HTTPStatus.NOT_MODIFIED, b"", view.headers())
         reader = EventReader(self._database, session, view.stamp.number)
         # One more than is shown tells whether there are more.
         asked = Asked(arguments, view.stamp.time, cursor.place if cursor else None, limit + 1)
         found = route.look_up(reader, asked)
         if not route.is_list:
             if found is None:
-                raise Refused(
-                    HTTPStatus.NOT_FOUND, "not-found", f"nothing of this id as of block {view.stamp.number}"
-                )
+                raise nothing_as_of(view.stamp.number)
             return _reply(One(found, view.stamp, view.staleness_s), view)
         more = None
         if len(found) > limit:
@@ -181,13 +187,13 @@ class QueryApi:
 
     # --- which block is answered for
 
-    def _view(self, session: Session, query: dict[str, str], cursor: _Cursor | None) -> _View:
+    def _view(self, session: Session, query: Query, cursor: _Cursor | None) -> _View:
         covered = read_checkpoint(session)
         if covered is None:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no-index", "nothing is indexed as yet", RETRY_S)
+            raise unavailable("no-index", "nothing is indexed as yet")
         newest = _stamp(session, covered.number)
         staleness_s = max(0.0, self._unix_time() - newest.time)
-        self._guard_staleness(query.get("max_staleness_s"), staleness_s)
+        guard_staleness(query, staleness_s)
         number, named = self._as_of(query, cursor, covered.number)
         stamp = newest if number == covered.number else _stamp(session, number)
         if cursor is not None and stamp.hash != cursor.hash:
@@ -199,44 +205,35 @@ class QueryApi:
         lasting = named and number <= self._finality.final()
         return _View(session, stamp, round(staleness_s, 3), lasting)
 
-    def _guard_staleness(self, text: str | None, staleness_s: float) -> None:
-        if text is None:
-            return
-        if not _SECONDS.fullmatch(text):
-            raise BadParameter(f"max_staleness_s is {text[:80]!r}; seconds are needed")
-        if staleness_s > float(text):
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "stale",
-                f"the newest block here is {staleness_s:.1f} s old, more than {text}",
-                RETRY_S,
-            )
-
-    def _as_of(self, query: dict[str, str], cursor: _Cursor | None, newest: int) -> tuple[int, bool]:
+    def _as_of(self, query: Query, cursor: _Cursor | None, newest: int) -> tuple[int, bool]:
         """The block's number, and whether the client has named it."""
-        finality = query.get("finality", "latest")
-        if finality not in FINALITIES:
-            raise BadParameter(f"finality is {finality[:80]!r}; one of {', '.join(FINALITIES)} is needed")
+        finality = read_finality(query)
         if cursor is not None:
             return min(cursor.as_of, newest), True
         highest = {"latest": newest, "safe": self._finality.safe(), "final": self._finality.final()}
         bound = min(newest, highest[finality])
-        text = query.get("as_of")
-        if text is None:
-            return bound, False
-        if not _NUMBER.fullmatch(text):
-            raise BadParameter(f"as_of is {text[:80]!r}; a block number is needed")
-        if int(text) > bound:
-            what = "indexed" if finality == "latest" else finality
-            detail = f"block {text} is not {what} here as yet; the newest that is has number {bound}"
-            raise Refused(HTTPStatus.CONFLICT, "block-not-reached", detail, RETRY_S)
-        return int(text), True
+        number = read_as_of(query, bound, "indexed" if finality == "latest" else finality)
+        return (bound, False) if number is None else (number, True)
 
 
 # --- requests
 
 
-def read_query(text: str) -> dict[str, str]:
+def answered(target: str, document: bytes, find: Callable[[str, Query], Reply]) -> Reply:
+    """What a GET of this target gives: the document that describes all of them, what `find` makes of path and
+    query, or why there is no answer."""
+    url = urlsplit(target)
+    try:
+        if url.path == "/v1/openapi.json":
+            return Reply(HTTPStatus.OK, document)
+        return find(url.path, read_query(url.query))
+    except Refused as refused:
+        return problem(refused)
+    except BadParameter as error:
+        return problem(Refused(HTTPStatus.BAD_REQUEST, "bad-parameter", str(error)))
+
+
+def read_query(text: str) -> Query:
     """Parameters by name; BadParameter."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=32)
@@ -248,7 +245,7 @@ def read_query(text: str) -> dict[str, str]:
     return query
 
 
-def refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:
+def refuse_unknown(query: Query, known: tuple[str, ...]) -> None:
     """BadParameter for a name that means nothing here."""
     for name in query:
         if name not in known:
@@ -260,6 +257,39 @@ def read_arguments(params: tuple[Param, ...], given: Mapping[str, str]) -> dict[
     return {
         each.name: read_parameter(each, given[each.name]) if each.name in given else None for each in params
     }
+
+
+def read_finality(query: Query) -> str:
+    """How final the block must be; BadParameter."""
+    finality = query.get("finality", FINALITIES[0])
+    if finality not in FINALITIES:
+        raise BadParameter(f"finality is {finality[:80]!r}; one of {', '.join(FINALITIES)} is needed")
+    return finality
+
+
+def read_as_of(query: Query, bound: int, what: str) -> int | None:
+    """The block that is named, None where none is; BadParameter, or Refused when it is above `bound`, the
+    newest that is `what`."""
+    text = query.get("as_of")
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise BadParameter(f"as_of is {text[:80]!r}; a block number is needed")
+    if int(text) > bound:
+        detail = f"block {text} is not {what} here as yet; the newest that is has number {bound}"
+        raise Refused(HTTPStatus.CONFLICT, "block-not-reached", detail, RETRY_S)
+    return int(text)
+
+
+def guard_staleness(query: Query, staleness_s: float) -> None:
+    """Refused when the newest block is older than the client accepts; BadParameter."""
+    text = query.get("max_staleness_s")
+    if text is None:
+        return
+    if not _SECONDS.fullmatch(text):
+        raise BadParameter(f"max_staleness_s is {text[:80]!r}; seconds are needed")
+    if staleness_s > float(text):
+        raise unavailable("stale", f"the newest block here is {staleness_s:.1f} s old, more than {text}")
 
 
 def _cursor_text(cursor: _Cursor) -> str:
@@ -289,24 +319,44 @@ def _stamp(session: Session, number: int) -> BlockStamp:
 # --- replies
 
 
-def _etag(view: _View) -> str:
-    """Weak: how stale the replica is differs from answer to answer."""
-    return f'W/"{view.stamp.hash}"'
+def _etag(stamp: BlockStamp) -> str:
+    """Weak: how stale we are differs from answer to answer."""
+    return f'W/"{stamp.hash}"'
 
 
-def _headers(view: _View) -> dict[str, str]:
-    lasting = "public, max-age=31536000, immutable" if view.is_lasting else "no-cache"
+def is_known(stamp: BlockStamp, if_none_match: str | None) -> bool:
+    """Whether the client has the answer of this block."""
+    return if_none_match is not None and _etag(stamp) in map(str.strip, if_none_match.split(","))
+
+
+def headers_of(stamp: BlockStamp, staleness_s: float, *, is_lasting: bool) -> dict[str, str]:
+    """What goes with an answer about this block. `is_lasting`: it will never be another one."""
     return {
-        "etag": _etag(view),
-        "cache-control": lasting,
-        "x-block-number": str(view.stamp.number),
-        "x-block-hash": view.stamp.hash,
-        "x-staleness-s": f"{view.staleness_s:.3f}",
+        "etag": _etag(stamp),
+        "cache-control": "public, max-age=31536000, immutable" if is_lasting else "no-cache",
+        "x-block-number": str(stamp.number),
+        "x-block-hash": stamp.hash,
+        "x-staleness-s": f"{staleness_s:.3f}",
     }
 
 
 def _reply(answer: One[Any] | Page[Any], view: _View) -> Reply:
-    return Reply(HTTPStatus.OK, msgspec.json.encode(answer), _headers(view))
+    return Reply(HTTPStatus.OK, msgspec.json.encode(answer), view.headers())
+
+
+def unavailable(kind: str, detail: str) -> Refused:
+    """Not now; perhaps soon."""
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, kind, detail, RETRY_S)
+
+
+def nothing_as_of(number: int) -> Refused:
+    """The id that was asked for means nothing at this block."""
+    return Refused(HTTPStatus.NOT_FOUND, "not-found", f"nothing of this id as of block {number}")
+
+
+def no_such_path(path: str) -> Refused:
+    """Nothing is ever found here."""
+    return Refused(HTTPStatus.NOT_FOUND, "no-such-path", f"{path[:200]} is no path; see {PREFIX}openapi.json")
 
 
 def problem(refused: Refused) -> Reply:
