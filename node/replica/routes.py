@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from node.primitives.ids import Address
 from node.replica import account_queries, answers, queries
@@ -51,6 +51,10 @@ class Asked:
     limit: int
 
 
+LookUp: TypeAlias = Callable[[EventReader, Asked], Any]
+"""The item, or None; of a list, as many items as are asked for, each with its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One path."""
@@ -59,7 +63,7 @@ class Route:
     summary: str
     answer: type
     """Of one item."""
-    look_up: Callable[[EventReader, Asked], Any]
+    look_up: LookUp
     is_list: bool = True
     filters: tuple[Param, ...] = ()
 
@@ -115,6 +119,23 @@ def _address(arguments: Arguments, name: str) -> Address:
     return Address(bytes.fromhex(arguments[name][2:]))
 
 
+def _one(find: Callable[..., Any], name: str) -> LookUp:
+    """By its id, the argument of this name."""
+    return lambda reader, asked: find(reader, asked.arguments[name])
+
+
+def _listed(find: Callable[..., Any], *names: str) -> LookUp:
+    """A page of those that these arguments choose."""
+    return lambda reader, asked: find(
+        reader, *(asked.arguments[name] for name in names), asked.after, asked.limit
+    )
+
+
+def _of_account(find: Callable[..., Any]) -> LookUp:
+    """A page of what an account had a part in."""
+    return lambda reader, asked: find(reader, _address(asked.arguments, "account"), asked.after, asked.limit)
+
+
 def _token_balances(reader: EventReader, asked: Asked) -> queries.Listed:
     """Ordered by token, so the place is the number of those seen before."""
     account = _address(asked.arguments, "account")
@@ -128,9 +149,7 @@ ROUTES: Final = (
         "/v1/tenants/{tenant}/invoices",
         "Invoices of a tenant, oldest first",
         answers.Invoice,
-        lambda reader, asked: queries.invoices(
-            reader, asked.arguments["tenant"], asked.arguments["status"], asked.after, asked.limit
-        ),
+        _listed(queries.invoices, "tenant", "status"),
         filters=(_STATUS,),
     ),
     Route(
@@ -146,48 +165,42 @@ ROUTES: Final = (
         "/v1/invoices/{invoice}",
         "An invoice with its lines and its life",
         answers.InvoiceDetail,
-        lambda reader, asked: queries.invoice(reader, asked.arguments["invoice"]),
+        _one(queries.invoice, "invoice"),
         is_list=False,
     ),
     Route(
         "/v1/sla/agreements",
         "Service level agreements",
         answers.Agreement,
-        lambda reader, asked: queries.agreements(
-            reader, asked.arguments["account"], asked.arguments["status"], asked.after, asked.limit
-        ),
+        _listed(queries.agreements, "account", "status"),
         filters=(Param("account", ParamKind.NUMBER, "of this metering account"), _STATUS),
     ),
     Route(
         "/v1/sla/agreements/{agreement}",
         "An agreement and how its windows stand",
         answers.AgreementDetail,
-        lambda reader, asked: queries.agreement(reader, asked.arguments["agreement"]),
+        _one(queries.agreement, "agreement"),
         is_list=False,
     ),
     Route(
         "/v1/sla/agreements/{agreement}/windows",
         "Assessed windows of an agreement",
         answers.Window,
-        lambda reader, asked: queries.windows(
-            reader, asked.arguments["agreement"], asked.arguments["status"], asked.after, asked.limit
-        ),
+        _listed(queries.windows, "agreement", "status"),
         filters=(_STATUS,),
     ),
     Route(
         "/v1/tenants/{tenant}/allocations",
         "Leases of a tenant",
         answers.Allocation,
-        lambda reader, asked: queries.allocations(
-            reader, asked.arguments["tenant"], asked.arguments["status"], asked.after, asked.limit
-        ),
+        _listed(queries.allocations, "tenant", "status"),
         filters=(_STATUS,),
     ),
     Route(
         "/v1/allocations/{allocation}",
         "A lease with its place and what is bound to it",
         answers.AllocationDetail,
-        lambda reader, asked: queries.allocation(reader, asked.arguments["allocation"]),
+        _one(queries.allocation, "allocation"),
         is_list=False,
     ),
     Route(
@@ -209,15 +222,13 @@ ROUTES: Final = (
         "/v1/components/{component}/custody",
         "The chain of custody of a component",
         answers.Custody,
-        lambda reader, asked: queries.custody(reader, asked.arguments["component"], asked.after, asked.limit),
+        _listed(queries.custody, "component"),
     ),
     Route(
         "/v1/audit/events",
         "Every event of the suite's contracts, in order",
         answers.AuditEvent,
-        lambda reader, asked: queries.audit(
-            reader, asked.arguments["contract"], asked.arguments["event"], asked.after, asked.limit
-        ),
+        _listed(queries.audit, "contract", "event"),
         filters=(
             Param("contract", ParamKind.NAME, "only of this contract, by name"),
             Param("event", ParamKind.NAME, "only of this name"),
@@ -227,29 +238,25 @@ ROUTES: Final = (
         "/v1/accounts/{account}/audit",
         "Events that an account caused or is named in",
         answers.AuditEvent,
-        lambda reader, asked: queries.audit_of(reader, asked.arguments["account"], asked.after, asked.limit),
+        _listed(queries.audit_of, "account"),
     ),
     Route(
         "/v1/audit/logs/{log}/anchors",
         "Anchors of an off-chain audit log",
         answers.Anchor,
-        lambda reader, asked: queries.anchors(reader, asked.arguments["log"], asked.after, asked.limit),
+        _listed(queries.anchors, "log"),
     ),
     Route(
         "/v1/accounts/{account}/transactions",
         "Transactions that an account had a part in, newest first",
         answers.AccountTransaction,
-        lambda reader, asked: account_queries.transactions(
-            reader, _address(asked.arguments, "account"), asked.after, asked.limit
-        ),
+        _of_account(account_queries.transactions),
     ),
     Route(
         "/v1/accounts/{account}/transfers",
         "Value that moved to or from an account inside transactions, newest first",
         answers.Transfer,
-        lambda reader, asked: account_queries.transfers(
-            reader, _address(asked.arguments, "account"), asked.after, asked.limit
-        ),
+        _of_account(account_queries.transfers),
     ),
     Route(
         "/v1/accounts/{account}/tokens",
