@@ -4,11 +4,13 @@ A database belongs to one genesis for ever. Opening it with another one is refus
 so is a genesis.json whose rules differ from those by which stored blocks were made.
 """
 
+import hashlib
 import json
 from typing import Final
 
 from node.chain.genesis_json import load_genesis, parse_genesis
 from node.chain.validation import receipts_root, transactions_root
+from node.primitives import rlp
 from node.primitives.block import EMPTY_OMMERS_HASH, Block, BlockRef, Body, Header
 from node.primitives.chain_spec import ChainSpec, Fork
 from node.primitives.crypto import keccak256
@@ -18,7 +20,7 @@ from node.primitives.receipt import EMPTY_BLOOM
 from node.primitives.state import Account, StateChanges
 from node.state.commit import state_root_of
 from node.state.store import StateStore
-from node.storage import blocks
+from node.storage import blocks, schema
 from node.storage.kv import Batch, KeyValue
 
 _PERMISSIONING: Final = "phoenix.accountPermissioning"
@@ -41,14 +43,14 @@ def genesis_changes(spec: ChainSpec) -> StateChanges:
     return StateChanges(accounts=accounts, storage=storage, codes=codes)
 
 
-def genesis_block(spec: ChainSpec) -> Block:
-    """Block 0, with the hash that geth and Besu give it."""
+def genesis_block(spec: ChainSpec, state_root: Hash32 | None = None) -> Block:
+    """Block 0, with the hash that geth and Besu give it; `state_root`: its allocation's, if that is known."""
     stated = spec.genesis
     header = Header(
         parent_hash=stated.parent_hash,
         ommers_hash=EMPTY_OMMERS_HASH,
         beneficiary=stated.beneficiary,
-        state_root=state_root_of(genesis_changes(spec)),
+        state_root=state_root_of(genesis_changes(spec)) if state_root is None else state_root,
         transactions_root=transactions_root(()),
         receipts_root=receipts_root(()),
         logs_bloom=EMPTY_BLOOM,
@@ -73,7 +75,10 @@ def open_genesis(kv: KeyValue, state: StateStore, spec: ChainSpec) -> Header:
     stored = blocks.read_genesis_hash(kv)
     if stored is None:
         return _write_genesis(kv, state, spec)
-    block = genesis_block(spec)
+    digest = _alloc_digest(spec)
+    known = kv.get(schema.ALLOC_KEY)
+    is_known = known is not None and known[:32] == digest
+    block = genesis_block(spec, Hash32(known[32:]) if known is not None and is_known else None)
     if stored != block.hash:
         raise ConfigError(
             [
@@ -82,6 +87,8 @@ def open_genesis(kv: KeyValue, state: StateStore, spec: ChainSpec) -> Header:
             ]
         )
     _check_rules(kv, spec)
+    if not is_known:
+        kv.write(Batch({schema.ALLOC_KEY: digest + block.header.state_root}), sync=True)
     return block.header
 
 
@@ -95,9 +102,19 @@ def _write_genesis(kv: KeyValue, state: StateStore, spec: ChainSpec) -> Header:
     blocks.put_head(batch, block.ref)
     blocks.put_genesis_hash(batch, block.hash)
     blocks.put_rules(batch, _encode_rules(spec))
+    batch.put(schema.ALLOC_KEY, _alloc_digest(spec) + root)
     kv.write(batch, sync=True)
     state.flattened(block.ref)
     return block.header
+
+
+def _alloc_digest(spec: ChainSpec) -> bytes:
+    """What the allocation is known again by: its root takes a hash for each node of two tries to work out."""
+    digest = hashlib.sha256()
+    for address, entry in spec.alloc.items():
+        slots = tuple(entry.storage.items())
+        digest.update(rlp.encode((address, entry.nonce, entry.balance, entry.code, slots)))
+    return digest.digest()
 
 
 # --- the rules that stored blocks were made by

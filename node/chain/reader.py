@@ -24,7 +24,9 @@ from node.storage.kv import KeyValue
 
 HEADERS_IN_MEMORY: Final = 2_048
 BODIES_IN_MEMORY: Final = 16
-"""A full body of 30 million gas is some MB once decoded."""
+GAS_IN_MEMORY: Final = 256_000_000
+"""Of the blocks whose bodies are at hand, and of those whose receipts are: gas bounds what they take. A log
+without data costs 375 gas and some 100 bytes once decoded, data 8 gas a byte: 70 MB at the worst."""
 
 
 class ChainReader:
@@ -48,8 +50,10 @@ class ChainReader:
         self._engine_states = engine_states
         self._head = head
         self._headers: RecentlyUsed[Hash32, Header] = RecentlyUsed(HEADERS_IN_MEMORY)
-        self._bodies: RecentlyUsed[Hash32, Body] = RecentlyUsed(BODIES_IN_MEMORY)
-        self._receipts: RecentlyUsed[Hash32, tuple[Receipt, ...]] = RecentlyUsed(BODIES_IN_MEMORY)
+        self._bodies: RecentlyUsed[Hash32, Body] = RecentlyUsed(BODIES_IN_MEMORY, GAS_IN_MEMORY)
+        self._receipts: RecentlyUsed[Hash32, tuple[Receipt, ...]] = RecentlyUsed(
+            BODIES_IN_MEMORY, GAS_IN_MEMORY
+        )
 
     @property
     def head(self) -> Header:
@@ -80,7 +84,7 @@ class ChainReader:
             discards = self._bodies.discards
             body = blocks.read_body(self._kv, block_hash)
             if body is not None:
-                self._bodies.put(block_hash, body, discards)
+                self._bodies.put(block_hash, body, discards, self._gas_of(block_hash))
         return body
 
     def block(self, block_hash: Hash32) -> Block | None:
@@ -96,7 +100,7 @@ class ChainReader:
             discards = self._receipts.discards
             receipts = blocks.read_receipts(self._kv, block_hash)
             if receipts is not None:
-                self._receipts.put(block_hash, receipts, discards)
+                self._receipts.put(block_hash, receipts, discards, self._gas_of(block_hash))
         return receipts
 
     def total_difficulty(self, block_hash: Hash32) -> int | None:
@@ -173,12 +177,17 @@ class ChainReader:
     def remember(self, block: Block, receipts: tuple[Receipt, ...] | None) -> None:
         """Keep a block at hand that has just been written: it is what everybody asks for next."""
         self._headers.put(block.hash, block.header)
-        self._bodies.put(block.hash, block.body)
+        gas = block.header.gas_used
+        self._bodies.put(block.hash, block.body, weight=gas)
         if receipts is not None:
-            self._receipts.put(block.hash, receipts)
+            self._receipts.put(block.hash, receipts, weight=gas)
 
     def forget(self, block_hash: Hash32) -> None:
         """Drop what is at hand of a block that has been removed from the database."""
         self._headers.discard(block_hash)
         self._bodies.discard(block_hash)
         self._receipts.discard(block_hash)
+
+    def _gas_of(self, block_hash: Hash32) -> int:
+        header = self.header(block_hash)
+        return 0 if header is None else header.gas_used

@@ -34,7 +34,7 @@ Consensus and signing
   l  address20 chain_id8                 -> who held the lease of a key last
   f  address20 chain_id8                 -> Unix time at which the guard first had the key
 Single rows
-  m  name                                -> head, genesis, rules, base, oldest, version, synced, guard
+  m  name                                -> head, genesis, alloc, rules, base, oldest, version, synced, guard
 
 A path is one ASCII hex digit per nibble from the trie's root. Where the length of a state key varies it ends
 in a path, and no path contains "/": the `u` rows of one key lie together in block order, and the state after
@@ -55,6 +55,7 @@ NUMBER_BYTES: Final = 8
 
 HEAD_KEY: Final = b"mhead"
 GENESIS_KEY: Final = b"mgenesis"
+ALLOC_KEY: Final = b"malloc"
 RULES_KEY: Final = b"mrules"
 STATE_BASE_KEY: Final = b"mbase"
 STATE_OLDEST_KEY: Final = b"moldest"

@@ -116,6 +116,10 @@ def report(kind: str, blocks: Sequence[Counter[str]]) -> None:
     for name in sorted(names, key=lambda name: -mean[name]):
         write(f"{name:28}{least[name]:8.1f}{mean[name]:8.1f}\n")
     write(f"{'sum':28}{sum(least.values()):8.1f}{sum(mean.values()):8.1f}\n")
+    whole = [sum(block.values()) * 1e3 for block in blocks]
+    write(
+        f"a block: median {statistics.median(whole):.0f} ms, with a write of the state {max(whole):.0f} ms\n"
+    )
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from consensus.clique.rules import CliqueRules
+from node.chain import genesis as genesis_module
 from node.chain.genesis import genesis_block, parse_genesis
 from node.chain.genesis_fields import Fields, from_mapping
 from node.chain.genesis_json import _read_alloc
@@ -15,8 +16,8 @@ from node.execution.py_evm import PyEvmExecutor
 from node.primitives.block import encode_block
 from node.primitives.chain_spec import ChainSpec, CliqueSpec, Fork, GenesisHeader
 from node.primitives.errors import ConfigError
-from node.primitives.ids import Address, hex_of
-from node.storage import blocks
+from node.primitives.ids import Address, Hash32, hex_of
+from node.storage import blocks, schema
 from node.storage.memory import MemoryKV
 from tests.chain.harness import KEYS, ChainMaker, make_spec
 from tests.vectors import ethereum_tests, load_json
@@ -169,6 +170,48 @@ def test_a_database_of_another_genesis_is_refused_with_both_hashes_and_left_alon
     assert hex_of(genesis_block(parse_genesis(LONDON)).hash) in str(caught.value)
     assert GETH[0][1] in str(caught.value)
     assert dict(kv.iterate(b"", None)) == before
+
+
+def test_the_root_of_an_allocation_that_is_known_is_not_worked_out_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kv = MemoryKV()
+    first = opened(kv, parse_genesis(ALLOCATED)).reader.genesis
+    # A database of before the row: worked out once more, and noted.
+    older = MemoryKV({key: row for key, row in kv.iterate(b"", None) if key != schema.ALLOC_KEY})
+    assert opened(older, parse_genesis(ALLOCATED)).reader.genesis == first
+    assert older.get(schema.ALLOC_KEY) == kv.get(schema.ALLOC_KEY)
+
+    def never(changes: object) -> Hash32:
+        raise AssertionError
+
+    monkeypatch.setattr(genesis_module, "state_root_of", never)
+    for each in (kv, older):
+        assert opened(each, parse_genesis(ALLOCATED)).reader.genesis == first
+        with pytest.raises(AssertionError):
+            opened(each, parse_genesis(SMALL))
+
+
+@pytest.mark.parametrize("change", ["balance", "nonce", "code", "storage", "address", "timestamp"])
+def test_any_other_allocation_or_header_is_another_genesis(change: str) -> None:
+    kv = MemoryKV()
+    opened(kv, parse_genesis(ALLOCATED))
+    changed = copy.deepcopy(ALLOCATED)
+    address = "00" * 19 + "bb"
+    entry = changed["alloc"][address]
+    match change:
+        case "balance" | "nonce":
+            entry[change] = "0x1234"
+        case "code":
+            entry["code"] += "00"
+        case "storage":
+            entry["storage"]["0x07"] = "0x01"
+        case "address":
+            changed["alloc"]["0x" + "dd" * 20] = changed["alloc"].pop(address)
+        case _:
+            changed["timestamp"] = "0x777"
+    with pytest.raises(ConfigError, match="the database belongs to genesis"):
+        opened(kv, parse_genesis(changed))
 
 
 def test_rules_of_the_past_cannot_change_and_those_of_the_future_can() -> None:
