@@ -28,5 +28,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in sorted(Counter(each.partition(": ")[2] for each in passed_by).items()):
         terminalreporter.write_line(f"official state tests: {count:,} files passed by: {reason}")
     for seed, cases in sorted(swarm.items()):
-        line = f"swarm: {cases:,} calls of random programs compared between both executors, seed {seed!r}"
+        line = f"swarm: {cases:,} cases compared between both executors, seed {seed!r}"
         terminalreporter.write_line(line)

@@ -3,11 +3,13 @@
     python -m tests swarm -- --cases 1000000                       on all cores, from a seed that is printed
     python -m tests swarm -- --cases 1 --seed 1a2b --first 77      that batch again
 
-A case is one call of a random program with some gas, value and data, on what the calls before it left of the
-state. A few transactions call each program of a batch some dozen times; after each call they log whether it
-succeeded, the gas that is left and all that came back, so that both executors are compared call by call, and
-then by receipts and state. What differs is shrunk, call by call and instruction by instruction, and printed.
-A seed and a number are a batch. `test_differential` has deeper cases, made by hypothesis; here they are many.
+A random program is called with some gas, value and data, on what the calls before left of the state. That is
+two cases: our executor makes the call once with blocks compiled early and once as it does by default, mostly
+interpreting, and py-evm says what is right. A few transactions call each program of a batch two dozen times;
+after each call they log whether it succeeded, the gas that is left and all that came back, so that outcomes
+are compared call by call, then by receipts and state. What differs is shrunk, call by call and instruction
+by instruction, and printed. A seed and a number are a batch. `test_differential` has deeper cases, made by
+hypothesis; here they are many.
 
 What a case costs is py-evm's call of a contract and its instructions. So the driver that makes the calls has
 few of those, and programs that run in circles mostly get little gas.
@@ -21,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from node.execution.evm import program
 from node.execution.evm.executor import FastExecutor
@@ -34,7 +36,7 @@ from tests.execution.builders import KEY, context, signed
 from tests.execution.evm.breeding import PROGRAMS, Part, a_program, circles, code_of, push, run, word
 from tests.execution.worlds import MemoryView
 
-CALLS, CALLS_COMPILED = 12, 40
+CALLS = 24
 """Of each program: what is compiled, and what is warm, differs from one to the next. Compiling must pay."""
 TRANSACTIONS_MAX = 3
 GAS = 400_000_000
@@ -44,6 +46,9 @@ CIRCLES_GAS = 2_500
 DRIVER = Address(b"\xdd" * 20)
 FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
 REFERENCE = PyEvmExecutor()
+
+
+Block: TypeAlias = tuple[BlockContext, MemoryView, list[Transaction]]
 
 
 class Case(NamedTuple):
@@ -66,10 +71,11 @@ class Batch:
     listed: tuple[tuple[Address, tuple[Hash32, ...]], ...]
     data: bytes
     hot_runs: int
+    """After which our blocks are compiled."""
 
     @property
-    def cases(self) -> int:
-        """How many calls it is."""
+    def calls(self) -> int:
+        """How many."""
         return sum(map(len, self.transactions))
 
 
@@ -99,11 +105,9 @@ def a_batch(seed: str, number: int) -> Batch:
     """The batch of a seed and a number."""
     random = Random(f"{seed}/{number}")
     fork = random.choice((Fork.LONDON, Fork.LONDON, Fork.LONDON, *FORKS))
-    hot_runs = {0: 0, 1: 2}.get(number % 8, program.HOT_RUNS)
     programs = tuple(a_program(random, fork) for _ in range(PROGRAMS))
-    times = CALLS if hot_runs == program.HOT_RUNS else CALLS_COMPILED
-    called = [index for index in range(PROGRAMS) for _ in range(times)]
-    if number % 2:
+    called = [index for index in range(PROGRAMS) for _ in range(CALLS)]
+    if random.random() < 0.5:
         random.shuffle(called)
     slow = [circles(parts) for parts in programs]
     cases = [a_case(random, index, slow[index]) for index in called]
@@ -118,7 +122,7 @@ def a_batch(seed: str, number: int) -> Batch:
             for _ in range(random.choice((0, 0, 5)))
         ),
         data=b"".join(word(random).to_bytes(32, "big") for _ in range(DATA_ROOM // 32)),
-        hot_runs=hot_runs,
+        hot_runs=random.choice((0, 0, 2)),
     )
 
 
@@ -150,7 +154,7 @@ def driver() -> bytes:
     return before + code
 
 
-def block_of(batch: Batch) -> tuple[BlockContext, MemoryView, list[Transaction]]:
+def block_of(batch: Batch) -> Block:
     """A block with the transactions, and the state before it."""
     view = MemoryView()
     view.put(KEY.address, 10**20)
@@ -172,15 +176,28 @@ def outcome(executor: Executor, batch: Batch) -> BlockOutcome:
     return execute_block(executor, *block_of(batch))
 
 
-def first_difference(batch: Batch) -> int | None:
-    """The call by which the executors part, counted through; the last when they do only in the end."""
-    before, program.HOT_RUNS = program.HOT_RUNS, batch.hot_runs  # type: ignore[misc]
-    block = block_of(batch)
+def as_ours(block: Block, hot_runs: int) -> BlockOutcome:
+    """What ours makes of the block when blocks are compiled after so many runs."""
+    before, program.HOT_RUNS = program.HOT_RUNS, hot_runs  # type: ignore[misc]
     try:
-        ours, theirs = execute_block(FastExecutor(REFERENCE), *block), execute_block(REFERENCE, *block)
+        return execute_block(FastExecutor(REFERENCE), *block)
     finally:
         program.HOT_RUNS = before  # type: ignore[misc]
+
+
+def parted(batch: Batch) -> Batch | None:
+    """Compiled as the batch says or as by default, where the executors part; None where they never do."""
+    block = block_of(batch)
+    theirs = execute_block(REFERENCE, *block)
     assert all(receipt.succeeded for receipt in theirs.receipts), "the driver could not make all calls"
+    each = (replace(batch, hot_runs=runs) for runs in (batch.hot_runs, program.HOT_RUNS))
+    return next((one for one in each if as_ours(block, one.hot_runs) != theirs), None)
+
+
+def first_difference(batch: Batch) -> int | None:
+    """The call by which the executors part, counted through; the last when they do only in the end."""
+    block = block_of(batch)
+    ours, theirs = as_ours(block, batch.hot_runs), execute_block(REFERENCE, *block)
     if ours == theirs:
         return None
     told = [
@@ -188,7 +205,7 @@ def first_difference(batch: Batch) -> int | None:
         for each in (ours, theirs)
     ]
     pairs = enumerate(zip(*told, strict=False))
-    return next((place for place, (one, two) in pairs if one != two), batch.cases - 1)
+    return next((place for place, (one, two) in pairs if one != two), batch.calls - 1)
 
 
 def shrunk(batch: Batch) -> Batch:
@@ -197,7 +214,7 @@ def shrunk(batch: Batch) -> Batch:
     """
     place = first_difference(batch)
     assert place is not None
-    until = without_calls(batch, place + 1, batch.cases)
+    until = without_calls(batch, place + 1, batch.calls)
     called = until.transactions[-1][-1].program
     for fewer in (without_calls(until, 0, place), without_other_programs(until, called), until):
         if first_difference(fewer) is not None:
@@ -206,7 +223,7 @@ def shrunk(batch: Batch) -> Batch:
     if first_difference(replace(batch, listed=())) is not None:
         batch = replace(batch, listed=())
     while True:
-        smaller = _reduced(batch, without_calls, lambda each: each.cases)
+        smaller = _reduced(batch, without_calls, lambda each: each.calls)
         smaller = _reduced(smaller, without_parts, lambda each: sum(map(len, each.programs)))
         if smaller == batch:
             return batch
@@ -222,7 +239,7 @@ def _reduced(
         first = 0
         while first < count(batch):
             candidate = without(batch, first, size)
-            if candidate.cases and first_difference(candidate) is not None:
+            if candidate.calls and first_difference(candidate) is not None:
                 batch = candidate
             else:
                 first += size
@@ -276,9 +293,10 @@ def compare(seed: str, cases: int, until_s: float, first: int = 0, step: int = 1
     done, number = 0, first
     while done < cases and time.monotonic() < until_s:
         batch = a_batch(seed, number)
-        if first_difference(batch) is not None:
-            return done, f"batch {number} of seed {seed}:\n{described(shrunk(batch))}"
-        done += batch.cases
+        found = parted(batch)
+        if found is not None:
+            return done, f"batch {number} of seed {seed}:\n{described(shrunk(found))}"
+        done += 2 * batch.calls
         number += step
     return done, ""
 
@@ -292,7 +310,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=1_000_000, help="calls to compare")
+    parser.add_argument("--cases", type=int, default=1_000_000, help="two for each call")
     parser.add_argument("--first", type=int, default=0, help="number of the first batch")
     parser.add_argument("--seconds", type=float, default=1e9, help="at most so long")
     parser.add_argument("--seed", default=os.urandom(4).hex())

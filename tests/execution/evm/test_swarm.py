@@ -11,7 +11,7 @@ from node.execution.evm.opcodes import instruction_set
 from node.execution.evm.world import World
 from tests.execution.evm import swarm
 
-LONG_S = 45.0
+LONG_S = 80.0
 SHARES = 2
 """This file, and `test_swarm_other`: two workers of the long suite."""
 BATCHES_MAX = 4
@@ -95,14 +95,14 @@ def later(fault, name=None):
 def test_a_fault_is_found_and_shrunk(plant, monkeypatch):
     plant(monkeypatch)
     batches = (swarm.a_batch("wrong", number) for number in range(BATCHES_MAX))
-    batch = next(batch for batch in batches if swarm.first_difference(batch) is not None)
+    batch = next(filter(None, map(swarm.parted, batches)))
     small = swarm.shrunk(batch)
     assert swarm.first_difference(small) is not None
-    assert small.cases <= 3
+    assert small.calls <= 6  # some must be made until it is compiled
     assert sum(len(parts) for parts in small.programs) < 10
 
 
-@pytest.mark.long(45)
+@pytest.mark.long(80)
 def test_many_programs_mean_the_same_to_both(record_property):
     hold_many(0, record_property)
 
