@@ -36,7 +36,7 @@ from tests.signing.authority import Authority
 if TYPE_CHECKING:
     from tests.replica.postgres_server import PostgresServer
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(10)
 
 WORKERS = 2
 PATIENCE_S = 90.0

@@ -17,7 +17,7 @@ from node.storage.leveldb import LevelDB
 from tests.archive.test_command import Site
 from tests.ports import free_port
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(20)
 
 PEER = PrivateKey(keccak256(b"the node that survived"))
 WAIT_S = 120.0

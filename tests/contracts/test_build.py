@@ -22,7 +22,7 @@ def has_packages() -> bool:
     return shutil.which("node") is not None and all((folder / name).is_dir() for name in build.PACKAGES)
 
 
-@pytest.mark.long
+@pytest.mark.long(40)
 @pytest.mark.skipif(not has_packages(), reason="npm ci has not been run in contracts/: no compiler")
 def test_artifacts_and_bindings_are_what_comes_out() -> None:
     wanted = build.files()

@@ -19,7 +19,7 @@ from tests.permissioning.node_contract import INGRESS, VERSION_6, node_alloc, sl
 from tests.permissioning.rules_contract import set_slot
 from tests.ports import free_ports
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(20)
 
 WITHIN_S = 60.0
 SEED = "phoenix bootstrap tests: these keys are public"

@@ -23,7 +23,7 @@ from p2p.enode import parse_enode
 from tests.audit.logs import records
 from tests.faults.live import ROOT, Life, ask, end_all, log_of, make_network, start
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(30)
 
 WITHIN_S = 90.0
 DRIFT = re.compile(r"^phoenix_clock_drift_seconds (\S+)$", re.MULTILINE)

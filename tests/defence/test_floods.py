@@ -30,7 +30,7 @@ from tests.execution.builders import signed
 from tests.faults.flood import LOOP
 from tests.faults.live import Life, ask, end_all, make_network, start
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(10)
 
 MEMBERS = 12
 """Attackers who are members: their own organisation, or thieves of its keys."""

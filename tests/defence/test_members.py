@@ -25,7 +25,7 @@ from tests.audit.logs import records
 from tests.defence.attacker import attacker_key, enter, meet, status_of
 from tests.faults.live import ask, end_all, log_of, make_network, start
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(15)
 
 WITHIN_S = 60.0
 """For a busy machine; the log has the real times."""

@@ -16,7 +16,7 @@ from devnet.layout import Layout, open_layout
 from devnet.network import RunningNetwork, wait_until
 from tests.devnet.commands import devnet_command
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(15)
 
 NODES = 4
 

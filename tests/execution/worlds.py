@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from node.primitives import rlp
 from node.primitives.crypto import EMPTY_HASH, keccak256
@@ -66,16 +67,22 @@ class MemoryView:
 
     def root(self) -> Hash32:
         """The state root."""
-        leaves = {keccak256(a): self._leaf(a, account) for a, account in self.accounts.items()}
+        slots = self.slots
+        leaves = {
+            _key(address): _leaf(account, frozenset(slots.get(address, {}).items()))
+            for address, account in self.accounts.items()
+        }
         return update(_nothing, leaves).root
 
-    def _leaf(self, address: Address, account: Account) -> bytes:
-        slots = {
-            keccak256(slot.to_bytes(32, "big")): rlp.encode(value)
-            for slot, value in self.slots.get(address, {}).items()
-        }
-        storage_root = update(_nothing, slots).root
-        return rlp.encode([account.nonce, account.balance, storage_root, account.code_hash])
+
+_key = lru_cache(1024)(keccak256)
+
+
+@lru_cache(1024)  # most accounts of a state are those of the case before
+def _leaf(account: Account, slots: frozenset[tuple[int, int]]) -> bytes:
+    stored = {keccak256(slot.to_bytes(32, "big")): rlp.encode(value) for slot, value in slots}
+    storage_root = update(_nothing, stored).root
+    return rlp.encode([account.nonce, account.balance, storage_root, account.code_hash])
 
 
 def assert_minimal(view: MemoryView, changes: StateChanges) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.live import forker, make_network, start
-from tests.faults.ordeal import Ordeal
+from tests.faults.ordeal import LIFE_S, Ordeal
 
 SEED = int(os.environ.get("PHOENIX_SEED", "2"))
 SETTINGS = {
@@ -30,14 +30,18 @@ def test_three_kills_lose_nothing(tmp_path: Path) -> None:
     ordeal.end()
 
 
-@pytest.mark.long(120)
-@pytest.mark.parametrize(("period_s", "kills", "limit_s"), [(0, 150, 200), (1, 50, 100)])
-def test_hundreds_of_kills_lose_nothing(tmp_path: Path, period_s: int, kills: int, limit_s: int) -> None:
+@pytest.mark.long(75)
+@pytest.mark.parametrize(
+    ("period_s", "kills", "life_s", "limit_s"), [(0, 150, 0.5, 200), (1, 50, LIFE_S, 100)]
+)
+def test_hundreds_of_kills_lose_nothing(
+    tmp_path: Path, period_s: int, kills: int, life_s: float, limit_s: int
+) -> None:
     production = {"empty_blocks": period_s > 0}
     layout = make_network(tmp_path / "net", period_s=period_s, production=production, **SETTINGS)
     until = time.monotonic() + limit_s
     with forker() as fork:
-        ordeal = Ordeal(layout, SEED, fork.start)
+        ordeal = Ordeal(layout, SEED, fork.start, life_s)
         ordeal.begin()
         while ordeal.kills < kills and time.monotonic() < until:
             ordeal.live_and_die()

@@ -28,7 +28,7 @@ from node.replica.postgres import PostgresDatabase
 from node.replica.writer import IndexWriter
 from tests.replica.postgres_server import PostgresServer, find_binaries
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(10)
 
 PATIENCE_S = 120.0
 

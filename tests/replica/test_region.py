@@ -15,7 +15,7 @@ from devnet.wallet import Wallet, read_fees
 from node.replica.client import ClientOptions, ReplicaClient
 from tests.replica.network import running_network
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(15)
 
 MANIFEST = """
 name = "region"

@@ -13,7 +13,7 @@ from devnet.perturb import heal, perturb
 from devnet.wallet import Wallet, read_fees
 from tests.replica.network import running_network
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(30)
 
 MANIFEST = """
 name = "upstreams"
