@@ -16,7 +16,7 @@ from node.primitives.transaction import Transaction, recover_senders
 
 BATCH_TRANSACTIONS_MAX: Final = 256
 """Recovered in one go by one thread; about 15 ms."""
-BATCH_TRANSACTIONS_MIN: Final = 16
+BATCH_TRANSACTIONS_MIN: Final = 32
 """Fewer are not worth another thread."""
 AT_ONCE_MAX: Final = 2
 """So few are recovered where they are: going to a thread and back takes as long."""

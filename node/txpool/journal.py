@@ -36,6 +36,7 @@ class Journal:
         self._synced = 0
         self._hashes: set[Hash32] = set()
         self._late: list[bytes] | None = None
+        self._gathered: dict[Hash32, Transaction] = {}
         self._disk = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
 
@@ -68,19 +69,18 @@ class Journal:
 
     def append(self, tx: Transaction) -> None:
         """Hand one record to the operating system; StorageError when it does not take it whole."""
-        assert self._file is not None
-        if tx.hash in self._hashes:
-            return
-        record = _encode_record(tx)
-        _write(self._file, record, self._size)
-        self._size += len(record)
-        self._hashes.add(tx.hash)
-        if self._late is not None:
-            self._late.append(record)
+        self.gather(tx)
+        self._write_gathered()
+
+    def gather(self, tx: Transaction) -> None:
+        """`append` for one of many: written with the others by `wait_durable`, which must follow."""
+        if tx.hash not in self._hashes:
+            self._gathered[tx.hash] = tx
 
     async def wait_durable(self) -> None:
         """Return when all that was appended before the call is on the disk; callers share one fsync."""
         assert self._file is not None
+        self._write_gathered()
         wanted = self._size
         async with self._disk:
             # Whoever held the lock before may have synced our record too.
@@ -112,6 +112,18 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _write_gathered(self) -> None:
+        assert self._file is not None
+        if not self._gathered:
+            return
+        gathered, self._gathered = self._gathered, {}
+        records = b"".join(map(_encode_record, gathered.values()))
+        _write(self._file, records, self._size)
+        self._size += len(records)
+        self._hashes.update(gathered)
+        if self._late is not None:
+            self._late.append(records)
 
     def _swap(self, fresh: Path, kept: list[Transaction], size: int) -> None:
         """Put the new file in place; no task runs in between, so no record can fall between the two."""

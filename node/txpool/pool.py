@@ -127,7 +127,7 @@ class TransactionPool:
         """`add` for one of many local ones: nobody hears of it before `wait_durable`, which must follow."""
         self._untold += self._admit(tx, local=True)
         if self._journal is not None:
-            self._journal.append(tx)
+            self._journal.gather(tx)
 
     async def submit(self, tx: Transaction) -> None:
         """Take a local transaction, or raise PoolRejection; the journal has it on the disk on return."""

@@ -63,6 +63,18 @@ def test_what_was_appended_is_read_in_order_and_once(tmp_path: Path, open_journa
     assert reopened(tmp_path / "j") == TXS
 
 
+async def test_what_was_gathered_is_written_at_once(tmp_path: Path, open_journal: Open) -> None:
+    journal, path = open_journal(), tmp_path / "j"
+    for tx in (TXS[0], TXS[1], TXS[0]):
+        journal.gather(tx)
+    assert path.stat().st_size == 0
+    await journal.wait_durable()
+    assert path.read_bytes() == written(tmp_path / "k", 2)
+    journal.gather(TXS[2])  # and whoever gathered it is cancelled
+    journal.append(TXS[3])
+    assert reopened(path) == TXS[:4]
+
+
 def test_a_tail_torn_at_any_byte_costs_only_the_torn_record(tmp_path: Path) -> None:
     path = tmp_path / "j"
     whole = written(path, 3)
