@@ -48,7 +48,8 @@ PERIOD_S = 2
 SETTLED_S = 3 * PERIOD_S
 LATE_S = PERIOD_S
 """What the sender may have fallen behind at the end."""
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
+UNSETTLED_BLOCKS = 8
 ANVIL = "@foundry-rs/anvil@1.7.1"
 STAIR = [200.0, 400.0, 600.0, 800.0, 1000.0, 1250.0, 1500.0, 1750.0, 2000.0, 2500.0, 3000.0, 4000.0]
 
@@ -130,7 +131,8 @@ def wait_mined(client: RpcClient, first: int, wanted: int) -> dict[int, int]:
     until, counts = time.monotonic() + PATIENCE_S, dict[int, int]()
     while sum(counts.values()) < wanted and time.monotonic() < until:
         head = int(client.call("eth_blockNumber"), 16)
-        fresh = range(first + len(counts), head + 1)
+        # Blocks near the head may have been replaced since they were counted.
+        fresh = range(max(first, first + len(counts) - UNSETTLED_BLOCKS), head + 1)
         asked = [("eth_getBlockTransactionCountByNumber", (hex(number),)) for number in fresh]
         counts |= {
             number: int(count, 16) for number, count in zip(fresh, results(client, asked), strict=True)
