@@ -11,7 +11,7 @@ from node.execution.evm.opcodes import instruction_set
 from node.execution.evm.world import World
 from tests.execution.evm import swarm
 
-LONG_S = 80.0
+LONG_S = 90.0
 SHARES = 2
 """This file, and `test_swarm_other`: two workers of the long suite."""
 BATCHES_MAX = 4
@@ -102,7 +102,7 @@ def test_a_fault_is_found_and_shrunk(plant, monkeypatch):
     assert sum(len(parts) for parts in small.programs) < 10
 
 
-@pytest.mark.long(80)
+@pytest.mark.long(90)
 def test_many_programs_mean_the_same_to_both(record_property):
     hold_many(0, record_property)
 

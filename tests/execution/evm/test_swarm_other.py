@@ -5,6 +5,6 @@ import pytest
 from tests.execution.evm.test_swarm import hold_many
 
 
-@pytest.mark.long(80)
+@pytest.mark.long(90)
 def test_many_programs_mean_the_same_to_both(record_property):
     hold_many(1, record_property)
