@@ -12,7 +12,7 @@ INPUTS = 300_000
 TIMEOUT_S = 900
 
 
-@pytest.mark.long
+@pytest.mark.long(35)
 def test_no_bred_input_breaks_a_decoder(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed: pip install -e .[fuzz]")
     command = [
