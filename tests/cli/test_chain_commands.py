@@ -13,6 +13,7 @@ from node.config.data_dir import database_path
 from node.config.settings import StorageSettings
 from node.storage.kv import Batch
 from node.storage.leveldb import LevelDB
+from node.storage.migrations import STEPS
 
 Capture = pytest.CaptureFixture[str]
 
@@ -70,7 +71,7 @@ def test_inspect_shows_head_signers_and_counts(genesis: Path, tmp_path: Path, ca
     assert inspect(tmp_path / "data", "--count") == 0
     seen = result(capsys)
     assert (seen["head_number"], seen["head_hash"], seen["genesis_hash"]) == (0, genesis_hash, genesis_hash)
-    assert (seen["schema_version"], seen["chain_id"], len(seen["signers"])) == (1, 325_000, 4)
+    assert (seen["schema_version"], seen["chain_id"], len(seen["signers"])) == (1 + len(STEPS), 325_000, 4)
     assert {"count": 13, "table": "accounts"} in seen["rows"]
     assert seen["last_signed"] == seen["proposals"] == seen["equivocations"] == []
 
