@@ -134,5 +134,11 @@ def bind_storage(sload: Callable[..., int], sstore: Callable[..., None], slot: i
 def sload(frame: Any, slot: int, /) -> int:
     """SLOAD from Berlin on; `frame` as in node.execution.evm."""
 
+def bind_interpreter(interpret: Callable[..., Any], cold_block: type, /) -> None:
+    """Take the same in Python, and the class of cold blocks; once, before `interpret`."""
+
+def interpret(program: Any, pc: int, stack: list[int], frame: Any, /) -> Any:
+    """Run cold code; see node.execution.evm.interpret."""
+
 def sstore(frame: Any, slot: int, value: int, /) -> None:
     """SSTORE from London on."""

@@ -51,6 +51,7 @@ extern PyMethodDef transaction_methods[];
 extern PyMethodDef bloom_methods[];
 extern PyMethodDef words_methods[];
 extern PyMethodDef storage_methods[];
+extern PyMethodDef interpret_methods[];
 
 /* bn128.c and leaves.c make their constants, keccak.c looks at the processor; called once, when the module is loaded. */
 void keccak_prepare(void);

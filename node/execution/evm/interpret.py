@@ -3,6 +3,7 @@
 Stack instructions and jumps are done here, because they are two thirds of what contracts execute; all others
 are the functions generated from the opcode table (`program.interpreter_of`). A jump to code that is cold,
 too, is counted and taken here; now and then a jump ends the run, so that the machine can ask whether to stop.
+The kernel does the same, and the commonest of the table's functions besides, as long as nothing is unusual.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.execution.evm.blocks import STACK_ITEMS_MAX
 from node.execution.evm.halts import InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
+from node.native import has, kernels
 
 if TYPE_CHECKING:
     from node.execution.evm.frame import Frame, Step
@@ -43,7 +45,7 @@ class ColdBlock:
         return interpret(self._program, self._pc, stack, frame)
 
 
-def interpret(program: "Program", pc: int, stack: list[int], frame: "Frame") -> "Step | None":
+def interpret_in_python(program: "Program", pc: int, stack: list[int], frame: "Frame") -> "Step | None":
     """Run from `pc` to a jump into compiled code, or the next call or end of the frame.
 
     One function on purpose: a call per instruction would double its cost. Gas may run below zero in here
@@ -126,3 +128,10 @@ def interpret(program: "Program", pc: int, stack: list[int], frame: "Frame") -> 
                 return run(stack, frame)
             run(stack, frame)
             gas = frame.gas
+
+
+interpret = interpret_in_python
+is_in_c: Final = has("interpret")
+if kernels is not None and is_in_c:
+    kernels.bind_interpreter(interpret_in_python, ColdBlock)
+    interpret = kernels.interpret

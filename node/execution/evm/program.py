@@ -7,11 +7,12 @@ and no code can make us compile what it has not paid gas for.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
-from node.execution.evm import halts, messages, operations
+from node.execution.evm import halts, interpret, messages, operations
 from node.execution.evm.blocks import JUMPDEST, BasicBlock, basic_block, is_destination, jump_destinations
 from node.execution.evm.halts import InvalidJump
 from node.execution.evm.interpret import ColdBlock
@@ -23,8 +24,8 @@ from node.primitives.ids import Hash32
 if TYPE_CHECKING:
     from node.execution.evm.frame import Step
 
-HOT_RUNS: Final = 192
-"""Runs after which a block is compiled."""
+HOT_RUNS: Final = 512 if interpret.is_in_c else 192
+"""Runs after which a block is compiled: it takes so long, and saves less where the interpreter is quick."""
 FEW_RUNS: Final = 4
 """Jumps to a place that are interpreted before anything is kept for it but this count."""
 _NO_ARRIVALS: Final = bytes(0 if byte == JUMPDEST else 255 for byte in range(256))
@@ -91,6 +92,7 @@ class Program:
         "jumps",
         "operations",
         "padded",
+        "prices",
         "size",
     )
 
@@ -106,6 +108,7 @@ class Program:
         self.arrivals = bytearray()
         """Jumps to each place, counted up to `few_runs`; 255 where none may go. Empty before the first."""
         self.operations = interpreter_of(cache.fork)
+        self.prices = prices_of(cache.fork)
         self._opcodes = instruction_set(cache.fork)
         self._destinations: bytes | None = None
         self._translated = 0
@@ -256,6 +259,14 @@ def interpreter_of(fork: Fork) -> tuple[Operation, ...]:
         functions = tuple(_operation(opcodes[code]) if code in opcodes else None for code in range(256))
         _INTERPRETERS[fork] = functions
     return functions
+
+
+@cache
+def prices_of(fork: Fork) -> bytes:
+    """The static gas of each byte that is an opcode of the fork, as far as a byte holds it; 0 for others."""
+    opcodes = instruction_set(fork)
+    gas = (opcodes[code].gas if code in opcodes else 0 for code in range(256))
+    return bytes(price if price < 256 else 0 for price in gas)
 
 
 def _operation(opcode: Opcode) -> Operation:

@@ -5,8 +5,11 @@ from random import Random
 
 import pytest
 
-from node.execution.evm import operations
-from node.execution.evm.halts import OutOfGas, WriteProtection
+from node.execution.evm import interpret, operations
+from node.execution.evm.frame import Frame as MessageFrame
+from node.execution.evm.frame import TransactionEnvironment
+from node.execution.evm.halts import Halt, OutOfGas, StackOverflow, WriteProtection
+from node.execution.evm.program import Program, ProgramCache
 from node.execution.evm.schedule import schedule_of
 from node.execution.evm.world import World
 from node.native import has, kernels
@@ -94,3 +97,86 @@ def test_slots_are_read_and_written_alike():
     for seed in range(600):
         expected = after(a_world(), sload, sstore, seed)
         assert after(a_world(), kernels.sload, kernels.sstore, seed) == expected
+
+
+STACKS = [[], [1], [0, 5, 2**255], [2**256 - 1, 2**64, 32, 7, 1, 0, 255, 256]]
+PARTS = [
+    *(bytes((byte,)) for byte in (*range(0x08), *range(0x10, 0x1E), 0x20, 0x35, 0x50, 0x51, 0x52, 0x53)),
+    *(
+        bytes((byte,))
+        for byte in (0x58, 0x59, 0x5A, 0x5B, 0x5B, 0x80, 0x81, 0x83, 0x90, 0x91, 0x93, 0x0C, 0xFE)
+    ),
+    *(
+        bytes((0x60 + len(word) - 1,)) + word
+        for word in (b"\x00", b"\x05", b"\x20", b"\x01\x00", b"\xff" * 32)
+    ),
+    *(bytes((0x60, place, opcode)) for place in (0, 4, 9, 33) for opcode in (0x51, 0x52, 0x56, 0x57)),
+]
+
+
+def a_cold_program(random: Random) -> bytes:
+    """Instructions that are done in C and such that are not, of small programs with jumps to and fro."""
+    return b"".join([b"\x5b", *(random.choice(PARTS) for _ in range(random.randrange(1, 24)))])
+
+
+def a_run(form, code: bytes, stack: list[int], gas: int, memory: bytes, hot_runs: int) -> list[object]:
+    """All that can be seen of three runs of cold code, one after the other, as long as the gas lasts."""
+    ran, seen = Program(code, ProgramCache(Fork.LONDON)), []
+    ran.hot_runs, ran.few_runs = hot_runs, min(4, hot_runs)
+    for _ in range(3):
+        world = a_world()
+        environment = TransactionEnvironment(1, 2, lambda: None)
+        frame = MessageFrame(
+            world, schedule_of(Fork.LONDON), None, environment, ran, OWNERS[0], OWNERS[1], 0, b"data", gas, 0,
+            False, world.snapshot(),
+        )  # fmt: skip
+        frame.stack += stack
+        frame.memory += memory
+        try:
+            step = form(ran, 0, frame.stack, frame)
+        except Halt as halt:
+            seen.append(type(halt))
+        else:
+            # Where code jumps without end, it is left now and then.
+            seen.append((step and step._pc, frame.gas, list(frame.stack), bytes(frame.memory), frame.output))
+        seen.append((bytes(ran.arrivals), {pc: block.runs for pc, block in ran.jumps.items()}))
+    return seen
+
+
+@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
+def test_cold_code_runs_alike():
+    random = Random(5)
+    for _ in range(4_000):
+        code, stack = a_cold_program(random), random.choice(STACKS)
+        gas = random.choice((0, 3, 20, 60, 1_000, 100_000, 2**63 - 1, 2**64))
+        memory, hot_runs = bytes(random.choice((0, 32, 96))), random.choice((1, 3, 100))
+        ran = [
+            a_run(form, code, stack, gas, memory, hot_runs)
+            for form in (interpret.interpret_in_python, kernels.interpret)
+        ]
+        assert ran[0] == ran[1], code.hex()
+
+
+@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
+def test_a_full_stack_is_seen_in_cold_code():
+    for code in (b"\x58", b"\x60\x01", b"\x80", b"\x5b\x5b\x58"):
+        for items in (1_023, 1_024):
+            ran = [
+                a_run(form, code, [7] * items, 100, b"", 3)
+                for form in (interpret.interpret_in_python, kernels.interpret)
+            ]
+            assert ran[0] == ran[1]
+            assert (ran[0][0] is StackOverflow) == (items == 1_024)
+
+
+@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
+def test_what_is_no_cold_code_is_refused():
+    ran = Program(b"\x5b", ProgramCache(Fork.LONDON))
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        kernels.interpret(ran, 0, (), None)
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        kernels.interpret(None, 0, [], Frame(a_world(), OWNERS[0], 1, False))
+    with pytest.raises((TypeError, ValueError)):
+        kernels.interpret(ran, -1, [], None)
+    with pytest.raises(TypeError):
+        kernels.interpret(ran)
