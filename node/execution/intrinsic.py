@@ -11,7 +11,7 @@ from node.execution.executor import BlockContext, Call, InvalidTransaction
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, hex_of
-from node.primitives.state import Account
+from node.primitives.state import EMPTY_ACCOUNT, Account
 from node.primitives.transaction import AccessList, Transaction, TransactionType
 
 TRANSACTION_GAS: Final = 21_000
@@ -156,56 +156,24 @@ def check_transaction(tx: Transaction, context: BlockContext, sender_account: Ac
 
     `sender_account` is the account of `tx.sender` before the transaction. The order of the checks is geth's.
     """
-    fork, base_fee = context.fork, context.base_fee_per_gas
-    if (
-        sender_account is not None
-        and fork >= _ALL_TYPES_SINCE
-        and base_fee is not None
-        and tx.chain_id == context.chain_id
-        and tx.nonce == sender_account[0] < NONCE_MAX
-        and base_fee <= tx.max_fee_per_gas >= tx.max_priority_fee_per_gas
-        and tx.gas_limit * tx.max_fee_per_gas + tx.value <= sender_account[1]
-        and sender_account[2] == EMPTY_HASH
-        and tx.to is not None
-    ):
-        # All is well, as it nearly always is; else the same one by one, to say what is not.
-        needed = message_gas(tx.to, tx.data, tx.access_list, fork)
-        if tx.gas_limit >= needed:
-            return needed
-    check_signer(tx, context)
-    check_nonce(tx, sender_account.nonce if sender_account else 0)
-    if sender_account and sender_account.code_hash != EMPTY_HASH:
-        raise SenderIsContract(tx.sender, sender_account.code_hash)
-    if base_fee is not None:
-        check_fees(tx.sender, tx.max_fee_per_gas, tx.max_priority_fee_per_gas, base_fee)
-    balance = sender_account.balance if sender_account else 0
-    cost = upfront_cost(tx)
-    if balance < cost:
-        raise InsufficientFunds(tx.sender, balance, cost)
-    return check_gas_limit(tx, context.fork)
+    if tx.chain_id != context.chain_id or context.fork < _ALL_TYPES_SINCE:
+        check_signer(tx, context)
+    nonce, balance, code_hash = sender_account or EMPTY_ACCOUNT
+    if tx.nonce != nonce or nonce == NONCE_MAX:
+        raise _wrong_nonce(tx, nonce)
+    if code_hash != EMPTY_HASH:
+        raise SenderIsContract(tx.sender, code_hash)
+    return _check_purse(tx, context, balance)
 
 
 def check_call(call: Call, context: BlockContext, sender_account: Account | None) -> int:
     """All of a transaction's rules but nonce, signature and room in the block; the intrinsic gas."""
-    base_fee = context.base_fee_per_gas
-    if base_fee is not None:
-        check_fees(call.sender, call.max_fee_per_gas, call.max_priority_fee_per_gas, base_fee)
-    balance = sender_account.balance if sender_account else 0
-    cost = call.gas_limit * call.max_fee_per_gas + call.value
-    if balance < cost:
-        raise InsufficientFunds(call.sender, balance, cost)
-    needed = message_gas(call.to, call.data, call.access_list, context.fork)
-    if call.gas_limit < needed:
-        raise IntrinsicGasTooLow(call.gas_limit, needed)
-    check_init_code(call.to, call.data, context.fork)
-    return needed
+    return _check_purse(call, context, sender_account.balance if sender_account else 0)
 
 
 def check_signer(tx: Transaction, context: BlockContext) -> None:
     """The fork knows the type, and the signature is for this chain."""
     fork = context.fork
-    if tx.chain_id == context.chain_id and fork >= _ALL_TYPES_SINCE:
-        return
     if tx.type is TransactionType.FEE_MARKET and fork < Fork.LONDON:
         raise TransactionTypeNotSupported("fee-market", Fork.LONDON)
     if tx.type is TransactionType.ACCESS_LIST and fork < Fork.BERLIN:
@@ -218,37 +186,33 @@ def check_signer(tx: Transaction, context: BlockContext) -> None:
         raise WrongChainId(tx.chain_id, context.chain_id)
 
 
-def check_nonce(tx: Transaction, expected: int) -> None:
-    """The transaction is the sender's next."""
+def _wrong_nonce(tx: Transaction, expected: int) -> InvalidTransaction:
     if tx.nonce < expected:
-        raise NonceTooLow(tx.sender, tx.nonce, expected)
+        return NonceTooLow(tx.sender, tx.nonce, expected)
     if tx.nonce > expected:
-        raise NonceTooHigh(tx.sender, tx.nonce, expected)
-    if tx.nonce == NONCE_MAX:
-        raise NonceAtMaximum(tx.sender, tx.nonce)
+        return NonceTooHigh(tx.sender, tx.nonce, expected)
+    return NonceAtMaximum(tx.sender, tx.nonce)
 
 
-def check_fees(sender: Address, max_fee: int, priority_fee: int, base_fee: int) -> None:
-    """The fee fields make sense together and cover the base fee (wei per gas; EIP-1559)."""
-    if max_fee < priority_fee:
-        raise PriorityFeeAboveMaxFee(sender, priority_fee, max_fee)
-    if max_fee < base_fee:
-        raise FeeBelowBaseFee(sender, max_fee, base_fee)
-
-
-def check_gas_limit(tx: Transaction, fork: Fork) -> int:
-    """The gas limit pays for the transaction's bytes, and init code is not too long; the intrinsic gas."""
-    needed = intrinsic_gas(tx, fork)
-    if tx.gas_limit < needed:
-        raise IntrinsicGasTooLow(tx.gas_limit, needed)
-    check_init_code(tx.to, tx.data, fork)
-    return needed
-
-
-def check_init_code(to: Address | None, data: bytes, fork: Fork) -> None:
-    """Init code is within its limit (Shanghai on)."""
-    if to is None and fork >= Fork.SHANGHAI and len(data) > INIT_CODE_BYTES_MAX:
+def _check_purse(message: Transaction | Call, context: BlockContext, balance: int) -> int:
+    """The fee fields make sense and cover the base fee (EIP-1559), the sender has what the message may cost,
+    the gas limit pays for its bytes, and init code is within its limit (Shanghai on); the intrinsic gas."""
+    max_fee, gas_limit, base_fee = message.max_fee_per_gas, message.gas_limit, context.base_fee_per_gas
+    if base_fee is not None:
+        if max_fee < message.max_priority_fee_per_gas:
+            raise PriorityFeeAboveMaxFee(message.sender, message.max_priority_fee_per_gas, max_fee)
+        if max_fee < base_fee:
+            raise FeeBelowBaseFee(message.sender, max_fee, base_fee)
+    cost = gas_limit * max_fee + message.value
+    if balance < cost:
+        raise InsufficientFunds(message.sender, balance, cost)
+    to, data = message.to, message.data
+    needed = message_gas(to, data, message.access_list, context.fork)
+    if gas_limit < needed:
+        raise IntrinsicGasTooLow(gas_limit, needed)
+    if to is None and context.fork >= Fork.SHANGHAI and len(data) > INIT_CODE_BYTES_MAX:
         raise InitCodeTooLong(len(data))
+    return needed
 
 
 def check_gas_left(gas_limit: int, gas_left: int) -> None:
