@@ -7,7 +7,8 @@
 enum { SENTRY = 2300, COLD = 2100, COLD_READ = 2000, SAME = 100, SET = 20000, RESET = 2900 };
 
 static PyObject *load_in_python, *store_in_python, *slot_kind, *warm_kind;
-static PyObject *n_world, *n_address, *n_gas, *n_static, *n_warm, *n_accessed, *n_undo, *n_slots, *n_originals;
+static PyObject *n_world, *n_address, *n_gas, *n_static, *n_warm, *n_accessed, *n_undo, *n_slots, *n_originals,
+    *n_before, *n_read;
 
 typedef struct {
     PyObject *frame, *world, *address, *key, *warm, *slots, *value;
@@ -23,6 +24,20 @@ static void leave(place *at)
     Py_XDECREF(at->warm);
     Py_XDECREF(at->slots);
     Py_XDECREF(at->value);
+}
+
+/* As _Slots.__missing__: what the parent says, once for each slot of a block. */
+static PyObject *read_slot(PyObject *slots, PyObject *slot)
+{
+    PyObject *before = PyObject_GetAttr(slots, n_before), *value = NULL;
+    PyObject *read = before == NULL ? NULL : PyObject_GetAttr(slots, n_read);
+    if (read != NULL && PyDict_Check(before))
+        value = PyObject_CallOneArg(read, slot);
+    if (value != NULL && (PyDict_SetItem(before, slot, value) < 0 || PyDict_SetItem(slots, slot, value) < 0))
+        Py_CLEAR(value);
+    Py_XDECREF(before);
+    Py_XDECREF(read);
+    return value;
 }
 
 /* All that a slot's access begins with; 0 when it is an error. */
@@ -48,7 +63,9 @@ static int reach(place *at, PyObject *frame, PyObject *slot)
     Py_DECREF(storage);
     if (at->slots == NULL || !PyDict_Check(at->slots))
         return 0;
-    at->value = PyObject_GetItem(at->slots, slot);
+    at->value = Py_XNewRef(PyDict_GetItemWithError(at->slots, slot));
+    if (at->value == NULL && !PyErr_Occurred())
+        at->value = read_slot(at->slots, slot);
     return at->value != NULL;
 }
 
@@ -170,9 +187,11 @@ static PyObject *py_bind_storage(PyObject *self, PyObject *args)
         return NULL;
     const char *texts[] = {
         "world", "address", "gas", "static", "warm", "_accessed", "_undo", "_slots", "_originals",
+        "before", "_read",
     };
     PyObject **names[] = {
         &n_world, &n_address, &n_gas, &n_static, &n_warm, &n_accessed, &n_undo, &n_slots, &n_originals,
+        &n_before, &n_read,
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (*names[i] == NULL && (*names[i] = PyUnicode_InternFromString(texts[i])) == NULL)
