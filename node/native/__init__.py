@@ -51,3 +51,6 @@ def kernel_or(in_python: Form, name: str) -> Form:
 
 kernels = None if _is_pure() else _kernels
 """The extension; None where Python does the work."""
+
+named: Callable[..., Any] = kernel_or(tuple.__new__, "named")
+"""A named tuple by its class and a tuple of its items, without the function in Python that the class is."""

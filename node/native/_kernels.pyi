@@ -107,6 +107,9 @@ def transaction_fields(encoded: bytes, /) -> tuple[Any, ...]:
 def made(cls: type, names: tuple[str, ...], values: tuple[Any, ...], /) -> Any:
     """An object of a class with slots, without calling its __init__."""
 
+def named(cls: type, items: tuple[Any, ...], /) -> Any:
+    """A tuple of a class of named tuples: what tuple.__new__ gives, in half the time."""
+
 def recover_senders(encodings: list[bytes], /) -> list[bytes | None]:
     """Senders of encoded transactions; None where nobody signed. ValueError for what is left to Python."""
 

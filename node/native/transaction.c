@@ -265,8 +265,26 @@ static PyObject *py_made(PyObject *self, PyObject *const *args, Py_ssize_t count
     return made;
 }
 
+/* The same for a class of named tuples, by their items alone. */
+static PyObject *py_named(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    if (count != 2 || !PyType_Check(args[0]) || !PyType_IsSubtype((PyTypeObject *)args[0], &PyTuple_Type)
+        || !PyTuple_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "a class of tuples and a tuple are expected");
+        return NULL;
+    }
+    PyTypeObject *type = (PyTypeObject *)args[0];
+    Py_ssize_t size = PyTuple_GET_SIZE(args[1]);
+    PyObject *made = type->tp_alloc(type, size);
+    for (Py_ssize_t i = 0; made != NULL && i < size; i++)
+        PyTuple_SET_ITEM(made, i, Py_NewRef(PyTuple_GET_ITEM(args[1], i)));
+    return made;
+}
+
 PyMethodDef transaction_methods[] = {
     {"transaction_fields", py_transaction_fields, METH_O, "The fields of an encoded transaction."},
     {"made", (PyCFunction)(void (*)(void))py_made, METH_FASTCALL, "An object with these attributes."},
+    {"named", (PyCFunction)(void (*)(void))py_named, METH_FASTCALL, "A tuple of this class with these items."},
     {NULL, NULL, 0, NULL},
 };

@@ -24,6 +24,8 @@ from node.primitives.crypto import (
     recover_addresses,
 )
 from node.primitives.ids import Hash32
+from node.primitives.receipt import Log
+from node.primitives.state import Account
 from node.trie import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -365,3 +367,16 @@ def test_a_variable_rules_the_kernels_out(value):
         command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
     assert (words == f"Python ({native.PURE_VARIABLE} is set)") is (value == "1")
+
+
+@pytest.mark.skipif(not native.has("named"), reason="this extension makes no named tuples")
+def test_named_tuples_are_made_alike():
+    for items in ((1, 2, b"h"), (), tuple(range(50))):
+        for cls in (tuple, Account, Log):
+            made, expected = native.kernels.named(cls, items), tuple.__new__(cls, items)
+            assert made == expected
+            assert type(made) is type(expected)
+    assert native.kernels.named(Account, (1, 2, b"h")).balance == 2
+    for wrong in ((int, (1,)), (Account, [1, 2, 3]), (1, (1,)), (Account,)):
+        with pytest.raises(TypeError):
+            native.kernels.named(*wrong)

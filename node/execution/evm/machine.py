@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from node.execution.evm.frame import Frame, Step
 from node.execution.evm.halts import CodeTooLarge, Halt, InvalidCodePrefix, OutOfGas
 from node.execution.executor import ExecutionInterrupted, Interrupted
+from node.native import named
 
 REVERTED: Final = "execution reverted"
 CODE_BYTES_MAX: Final = 24_576
@@ -26,7 +27,7 @@ class Ending(NamedTuple):
     """None on success; "execution reverted", or the halt's reason."""
 
 
-ending: Callable[[tuple[bytes, int, str | None]], Ending] = partial(tuple.__new__, Ending)
+ending: Callable[[tuple[bytes, int, str | None]], Ending] = partial(named, Ending)
 """Ending(*...), without a function in Python between."""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
 from node.execution.evm.world import SLOT, WARM
-from node.native import has, kernel_or, kernels
+from node.native import has, kernel_or, kernels, named
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address
 from node.primitives.receipt import Log
@@ -21,7 +21,7 @@ ADDRESS_MASK: Final = (1 << 160) - 1
 SSTORE_SENTRY_GAS: Final = 2300
 """SSTORE with no more gas than this fails (EIP-2200)."""
 
-_log: Callable[[tuple[Address, tuple[bytes, ...], bytes]], Log] = partial(tuple.__new__, Log)
+_log: Callable[[tuple[Address, tuple[bytes, ...], bytes]], Log] = partial(named, Log)
 _SET, _RESET, _CLEAR_REFUND = 20_000, 5_000, 15_000
 
 

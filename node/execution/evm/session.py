@@ -19,6 +19,7 @@ from node.execution.intrinsic import (
     effective_gas_price,
     refund_cap,
 )
+from node.native import named
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, Hash32
@@ -37,11 +38,9 @@ class Execution(NamedTuple):
     recipient: Address
 
 
-_execution: Callable[[tuple[int, int, bytes, str | None, Address]], Execution] = partial(
-    tuple.__new__, Execution
-)
+_execution: Callable[[tuple[int, int, bytes, str | None, Address]], Execution] = partial(named, Execution)
 _environment: Callable[[tuple[int, int, precompiles.Poll]], TransactionEnvironment] = partial(
-    tuple.__new__, TransactionEnvironment
+    named, TransactionEnvironment
 )
 
 

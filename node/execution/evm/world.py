@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
+from node.native import named
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log
@@ -18,7 +19,7 @@ RIPEMD160_ADDRESS: Final = Address(bytes(19) + b"\x03")
 
 WarmKey: TypeAlias = Address | tuple[Address, int]
 """An account, or one of its slots."""
-_account: Callable[[tuple[int, int, Hash32]], Account] = partial(tuple.__new__, Account)
+_account: Callable[[tuple[int, int, Hash32]], Account] = partial(named, Account)
 """Account(*...) without a function in Python between: a block makes some four for each transaction."""
 _ACCOUNT, SLOT, WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
 """Kinds of undo entries."""
@@ -32,7 +33,7 @@ class Snapshot(NamedTuple):
     refund: int
 
 
-_snapshot: Callable[[tuple[int, int, int]], Snapshot] = partial(tuple.__new__, Snapshot)
+_snapshot: Callable[[tuple[int, int, int]], Snapshot] = partial(named, Snapshot)
 START: Final = Snapshot(0, 0, 0)
 """Where every transaction begins."""
 
@@ -170,19 +171,25 @@ class World:
         self.logs = []
         nonce, balance, code_hash = accounts[sender] or EMPTY_ACCOUNT
         accounts[sender] = _account((nonce + 1, balance - value - price, code_hash))
-        for address, amount in ((recipient, value), (author, fee)):
-            account = accounts[address]
-            if amount:
-                nonce, balance, code_hash = account or EMPTY_ACCOUNT
-                accounts[address] = _account((nonce, balance + amount, code_hash))
-            elif account is not None and account.is_empty:
-                accounts[address] = None  # EIP-161
+        self._receive(recipient, value)
+        self._receive(author, fee)
+
+    def _receive(self, address: Address, amount: int) -> None:
+        """Add wei where nothing is undone any more; what is touched and empty goes at once (EIP-161)."""
+        account = self._accounts[address]
+        if amount:
+            nonce, balance, code_hash = account or EMPTY_ACCOUNT
+            self._accounts[address] = _account((nonce, balance + amount, code_hash))
+        elif account == EMPTY_ACCOUNT:
+            self._accounts[address] = None
 
     def settle(self, sender: Address, back: int, author: Address, fee: int) -> None:
-        """A transaction ends: the sender gets back what the gas left over cost, the author gets its fee."""
-        if back:
-            self.add_balance(sender, back)
-        self.add_balance(author, fee)
+        """A transaction ends: the sender gets back what the gas left over cost, the author gets its fee.
+
+        Nothing can fail but to read the author's account.
+        """
+        self._receive(author, fee)
+        self._receive(sender, back)
         for address in self._destroyed:
             self._set(address, None)
             self._wipe(address)
