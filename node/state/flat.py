@@ -12,7 +12,7 @@ from node.primitives import rlp
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.errors import StorageError
 from node.primitives.ids import Address, BlockNumber, Hash32
-from node.primitives.state import Account
+from node.primitives.state import Account, made_account
 from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
 
@@ -129,7 +129,8 @@ class FlatView:
             self._slots[address] = None
             if encoded is None:
                 return None
-            return Account(int.from_bytes(encoded[:8], "big"), int.from_bytes(encoded[8:], "big"), EMPTY_HASH)
+            nonce, balance = int.from_bytes(encoded[:8], "big"), int.from_bytes(encoded[8:], "big")
+            return made_account((nonce, balance, EMPTY_HASH))
         row = decode_account(encoded)
         self._slots[address] = schema.slot_prefix(address, row.birth) if row.has_storage else None
         return row.account

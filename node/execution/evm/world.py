@@ -12,15 +12,13 @@ from node.native import named
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log
-from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView
+from node.primitives.state import EMPTY_ACCOUNT, Account, StateChanges, StateView, made_account
 
 RIPEMD160_ADDRESS: Final = Address(bytes(19) + b"\x03")
 """Touching it survives a revert: a fault of block 2,675,119 that became a rule (EIP-161, note)."""
 
 WarmKey: TypeAlias = Address | tuple[Address, int]
 """An account, or one of its slots."""
-_account: Callable[[tuple[int, int, Hash32]], Account] = partial(named, Account)
-"""Account(*...) without a function in Python between: a block makes some four for each transaction."""
 _ACCOUNT, SLOT, WARM, _TOUCHED, _DESTROYED, _CREATED, _TRANSIENT, _WIPED = range(8)
 """Kinds of undo entries."""
 
@@ -170,7 +168,7 @@ class World:
         self.existing(author)
         self.logs = []
         nonce, balance, code_hash = accounts[sender] or EMPTY_ACCOUNT
-        accounts[sender] = _account((nonce + 1, balance - value - price, code_hash))
+        accounts[sender] = made_account((nonce + 1, balance - value - price, code_hash))
         self._receive(recipient, value)
         self._receive(author, fee)
 
@@ -179,7 +177,7 @@ class World:
         account = self._accounts[address]
         if amount:
             nonce, balance, code_hash = account or EMPTY_ACCOUNT
-            self._accounts[address] = _account((nonce, balance + amount, code_hash))
+            self._accounts[address] = made_account((nonce, balance + amount, code_hash))
         elif account == EMPTY_ACCOUNT:
             self._accounts[address] = None
 
@@ -271,7 +269,7 @@ class World:
         balance += amount
         if amount:
             self._undo.append((_ACCOUNT, address, before))
-            self._accounts[address] = _account((nonce, balance, code_hash))
+            self._accounts[address] = made_account((nonce, balance, code_hash))
         # Whatever else touches an account leaves it with a nonce, and what is not empty need not be marked:
         # it comes by here again if it is emptied later. A touch that outlives its revert is always marked.
         if not nonce and ((not balance and code_hash == EMPTY_HASH) or address == RIPEMD160_ADDRESS):
@@ -293,7 +291,7 @@ class World:
         before = self._accounts[address]
         nonce, balance, code_hash = before or EMPTY_ACCOUNT
         self._undo.append((_ACCOUNT, address, before))
-        self._accounts[address] = _account((nonce + 1, balance - price, code_hash))
+        self._accounts[address] = made_account((nonce + 1, balance - price, code_hash))
         return nonce
 
     def code(self, address: Address) -> bytes:
