@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Here, because the run that hands files to workers knows the conftest files of no folder below.
+from tests.execution.summary import pytest_terminal_summary as pytest_terminal_summary
+
 # How long a machine takes for an example says nothing about what is tested. (Where CI is set, hypothesis has
 # a profile of its own, which stays in force otherwise.)
 settings.register_profile(
