@@ -2,8 +2,8 @@
 
 `kernels` is the extension, or None. Whoever has a kernel to use keeps the same in Python beside it, and both
 are held to be equal by tests. Nothing but speed depends on which one runs. Kernels take bytes and give bytes,
-check every length themselves, and let go of the interpreter lock where they take long. Two
-work on Python's objects: `storage.c` on the slots of the executor's world, `interpret.c` on its cold code.
+check every length themselves, and let go of the interpreter lock where they take long. Two work on Python's
+objects: `storage.c` on the slots of the executor's world, `interpret.c` on its cold code.
 
 `PHOENIX_PURE_PYTHON=1` in the environment leaves them out: for tests, and to rule them out as a cause.
 """
