@@ -21,13 +21,12 @@ from node.archive.verify import Progress, check_bytes, decode_block_of
 from node.chain.engine_states import EngineStates
 from node.chain.importer import Importer
 from node.chain.reader import ChainReader
-from node.primitives import rlp
 from node.primitives.block import Block, BlockRef, Header, encode_body, encode_header
 from node.primitives.chain_spec import ChainSpec
 from node.primitives.crypto import PrivateKey
 from node.primitives.errors import ChainError, StorageError
 from node.primitives.ids import BlockNumber, Hash32, hex_of
-from node.primitives.receipt import receipt_body_item
+from node.primitives.receipt import encode_receipt_list
 from node.storage import blocks as rows
 from node.storage.kv import Reader
 
@@ -83,7 +82,7 @@ class History:
         difficulty = rows.read_total_difficulty(self.kv, header.hash)
         if body is None or receipts is None or difficulty is None:
             raise StorageError(f"body, receipts or total difficulty of block {header.ref} are missing")
-        items = rlp.encode_list(map(receipt_body_item, receipts))
+        items = encode_receipt_list(receipts)
         return EraBlock(encode_header(header), encode_body(body), items, difficulty), len(body.transactions)
 
 

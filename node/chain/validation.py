@@ -10,7 +10,7 @@ from node.chain.errors import InvalidBody, WrongOutcome
 from node.execution.executor import BlockOutcome
 from node.primitives.block import Body, Header
 from node.primitives.ids import Hash32, hex_of
-from node.primitives.receipt import Receipt, encode_receipt
+from node.primitives.receipt import Receipt, encode_receipts
 from node.primitives.transaction import Transaction
 from node.trie.ordered_root import ordered_root
 
@@ -47,4 +47,4 @@ def transactions_root(transactions: Iterable[Transaction]) -> Hash32:
 
 def receipts_root(receipts: Iterable[Receipt]) -> Hash32:
     """What a header commits its receipts with."""
-    return ordered_root([encode_receipt(receipt) for receipt in receipts])
+    return ordered_root(encode_receipts(receipts))

@@ -24,7 +24,7 @@ from node.light.verifier import Trusted, attested, verify_links
 from node.primitives.block import Header
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, Hash32, hex_of
-from node.primitives.receipt import encode_receipt
+from node.primitives.receipt import encode_receipts
 
 BATCH: Final = 192
 SNAPSHOT_BYTES_MAX: Final = 4 << 20
@@ -200,7 +200,7 @@ def _claims(provider: Provider, header: Header, wanted: Wanted) -> list[Claim]:
     receipts = provider.receipts(header)
     verify_receipts(header, receipts)
     items = [tx.encoded for tx in block.transactions]
-    left = [encode_receipt(receipt) for receipt in receipts]
+    left = encode_receipts(receipts)
     places = {tx.hash: index for index, tx in enumerate(block.transactions)}
     for tx_hash in wanted.transactions:
         index = _place(places, tx_hash, header)

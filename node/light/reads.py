@@ -12,7 +12,7 @@ from node.primitives import rlp
 from node.primitives.block import Block, Body, Header
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32, hex_of
-from node.primitives.receipt import Receipt, encode_receipt, merge_blooms
+from node.primitives.receipt import Receipt, encode_receipts, merge_blooms
 from node.primitives.state import Account
 from node.primitives.transaction import Transaction
 from node.trie.nodes import EMPTY_ROOT
@@ -81,7 +81,7 @@ def block_of(header: Header, transactions: Sequence[Transaction]) -> Block:
 
 def verify_receipts(header: Header, receipts: Sequence[Receipt]) -> None:
     """InvalidClaim unless these are all receipts of a verified header's block."""
-    root = ordered_root([encode_receipt(receipt) for receipt in receipts])
+    root = ordered_root(encode_receipts(receipts))
     if root != header.receipts_root:
         raise InvalidClaim(
             f"the receipts of block {header.number} have the root {hex_of(root)}, its header"

@@ -1,6 +1,6 @@
 """The extension in C. Wrong lengths are ValueError; arguments are bytes-like."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 def keccak256(data: bytes, /) -> bytes:
@@ -100,12 +100,24 @@ def slot_leaves(
 ) -> None:
     """The same for slots, whose keys are the prefix and 32 bytes; 0 leaves no row."""
 
-def transaction_fields(encoded: bytes, /) -> tuple[Any, ...]:
-    """Type, chain id, nonce, both fees, gas limit, recipient, value, data, access list, y parity, r, s, the
-    encoding and its hash. ValueError for what is none, and for what is left to Python."""
+def bind_transaction(cls: type, names: tuple[str, ...], types: tuple[Any, ...], /) -> None:
+    """Take the class of transactions, its slots in order, and its types by number; once, before these two."""
+
+def transaction(encoded: bytes, /) -> Any:
+    """An encoded transaction as an object. ValueError for what is none, and for what is left to Python."""
+
+def transactions(encoded: bytes, count_max: int, /) -> tuple[Any, ...]:
+    """All of an encoded list, at most `count_max`. ValueError as above."""
+
+def bind_receipt(cls: type, names: tuple[str, ...], /) -> None:
+    """Take the class of receipts and its slots in their order; once, before `encode_receipts`."""
+
+def encode_receipts(receipts: Iterable[Any], /) -> list[bytes]:
+    """The EIP-2718 envelopes of receipts, which remember them."""
 
 def made(cls: type, names: tuple[str, ...], values: tuple[Any, ...], /) -> Any:
-    """An object of a class with slots, without calling its __init__."""
+    """An object of a class with slots, without calling its __init__. Nothing that it is given may ever lead
+    to an object of this class: the garbage collector is not told of it."""
 
 def named(cls: type, items: tuple[Any, ...], /) -> Any:
     """A tuple of a class of named tuples: what tuple.__new__ gives, in half the time."""
@@ -116,8 +128,14 @@ def recover_senders(encodings: list[bytes], /) -> list[bytes | None]:
 def rlp_split(data: bytes, count_max: int, /) -> list[bytes]:
     """The items of the list that `data` encodes, still encoded; ValueError for more, or for no list."""
 
+def rlp_envelopes(envelopes: Iterable[bytes], /) -> bytes:
+    """A list of these: as they are from 0xC0 on, encoded as strings otherwise."""
+
 def logs_bloom(logs: Sequence[tuple[bytes, tuple[bytes, ...], bytes]], /) -> bytes:
     """256 bytes; a log is (address, topics, data)."""
+
+def merge_blooms(blooms: Iterable[bytes], /) -> bytes:
+    """The union of blooms of 256 bytes."""
 
 def ordered_root(items: Sequence[bytes], /) -> bytes:
     """Root of the trie that maps rlp(0), rlp(1), ... to the items, of which there is one at least."""

@@ -77,7 +77,29 @@ static PyObject *py_logs_bloom(PyObject *self, PyObject *logs)
     return result < 0 ? NULL : PyBytes_FromStringAndSize((const char *)bloom, BLOOM);
 }
 
+/* What is in any of several blooms. */
+static PyObject *py_merge_blooms(PyObject *self, PyObject *given)
+{
+    (void)self;
+    uint8_t merged[BLOOM] = {0};
+    PyObject *blooms = PySequence_Tuple(given);
+    if (blooms == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(blooms); i++) {
+        PyObject *bloom = PyTuple_GET_ITEM(blooms, i);
+        if (!PyBytes_Check(bloom) || PyBytes_GET_SIZE(bloom) != BLOOM) {
+            PyErr_SetString(PyExc_ValueError, "blooms are of 256 bytes");
+            break;
+        }
+        for (int n = 0; n < BLOOM; n++)
+            merged[n] |= (uint8_t)PyBytes_AS_STRING(bloom)[n];
+    }
+    Py_DECREF(blooms);
+    return PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize((const char *)merged, BLOOM);
+}
+
 PyMethodDef bloom_methods[] = {
+    {"merge_blooms", py_merge_blooms, METH_O, "The union of blooms."},
     {"logs_bloom", py_logs_bloom, METH_O, "The bloom of logs."},
     {NULL, NULL, 0, NULL},
 };

@@ -48,6 +48,8 @@ extern PyMethodDef rows_methods[];
 extern PyMethodDef images_methods[];
 extern PyMethodDef leaves_methods[];
 extern PyMethodDef transaction_methods[];
+extern PyMethodDef slots_methods[];
+extern PyMethodDef receipts_methods[];
 extern PyMethodDef bloom_methods[];
 extern PyMethodDef words_methods[];
 extern PyMethodDef storage_methods[];

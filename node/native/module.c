@@ -14,7 +14,8 @@ PyMODINIT_FUNC PyInit__kernels(void)
     PyMethodDef *tables[] = {
         keccak_methods, keccak_many_methods, blake2_methods, recover_methods, bn128_methods, rlp_methods,
         trie_methods, trie_update_methods, ordered_root_methods, rows_methods, images_methods, leaves_methods,
-        transaction_methods, bloom_methods, words_methods, storage_methods, interpret_methods,
+        transaction_methods, receipts_methods, slots_methods, bloom_methods, words_methods, storage_methods,
+        interpret_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         if (PyModule_AddFunctions(module, tables[i]) < 0) {

@@ -1,15 +1,10 @@
 /* Strict RLP (Yellow Paper, appendix B). What is refused here is refused by node.primitives.rlp too, in words. */
 
-#include "kernels.h"
+#include "rlp.h"
 
-/* --- encoding: from the last byte to the first, so that a list's size is known when its prefix is written */
+/* --- encoding */
 
-typedef struct {
-    uint8_t *memory;
-    size_t size, start; /* bytes from `start` on are written */
-} backwards;
-
-static uint8_t *room(backwards *out, size_t count)
+uint8_t *rlp_room(backwards *out, size_t count)
 {
     if (out->start < count) {
         size_t written = out->size - out->start;
@@ -27,9 +22,9 @@ static uint8_t *room(backwards *out, size_t count)
     return out->memory + out->start;
 }
 
-static int put_prefix(backwards *out, size_t size, uint8_t base)
+int rlp_put_prefix(backwards *out, size_t size, uint8_t base)
 {
-    uint8_t prefix[9];
+    uint8_t prefix[PREFIX_BYTES_MAX];
     size_t at = sizeof prefix;
     if (size < 56) {
         prefix[--at] = (uint8_t)(base + size);
@@ -39,21 +34,28 @@ static int put_prefix(backwards *out, size_t size, uint8_t base)
             prefix[--at] = (uint8_t)size;
         prefix[--at] = (uint8_t)(base + 55 + width);
     }
-    uint8_t *place = room(out, sizeof prefix - at);
+    uint8_t *place = rlp_room(out, sizeof prefix - at);
     if (place == NULL)
         return -1;
     memcpy(place, prefix + at, sizeof prefix - at);
     return 0;
 }
 
-static int put_string(backwards *out, const uint8_t *data, size_t size)
+static int put_bytes(backwards *out, const uint8_t *data, size_t size)
 {
-    uint8_t *place = room(out, size);
+    uint8_t *place = rlp_room(out, size);
     if (place == NULL)
         return -1;
     if (size)
         memcpy(place, data, size);
-    return size == 1 && data[0] < 0x80 ? 0 : put_prefix(out, size, 0x80);
+    return 0;
+}
+
+static int put_string(backwards *out, const uint8_t *data, size_t size)
+{
+    if (put_bytes(out, data, size) < 0)
+        return -1;
+    return size == 1 && data[0] < 0x80 ? 0 : rlp_put_prefix(out, size, 0x80);
 }
 
 static int put_number(backwards *out, PyObject *number)
@@ -64,15 +66,13 @@ static int put_number(backwards *out, PyObject *number)
         return -1;
     }
     size_t size = sign ? (size_t)(_PyLong_NumBits(number) + 7) / 8 : 0;
-    uint8_t *place = room(out, size);
+    uint8_t *place = rlp_room(out, size);
     if (place == NULL)
         return -1;
     if (size && number_bytes(number, place, size) < 0)
         return -1;
-    return size == 1 && place[0] < 0x80 ? 0 : put_prefix(out, size, 0x80);
+    return size == 1 && place[0] < 0x80 ? 0 : rlp_put_prefix(out, size, 0x80);
 }
-
-static int put(backwards *out, PyObject *value);
 
 static int put_list(backwards *out, PyObject *value)
 {
@@ -84,14 +84,14 @@ static int put_list(backwards *out, PyObject *value)
     if (Py_EnterRecursiveCall(" while encoding RLP") == 0) {
         result = 0;
         for (Py_ssize_t i = PySequence_Fast_GET_SIZE(items); result == 0 && i > 0; i--)
-            result = put(out, PySequence_Fast_GET_ITEM(items, i - 1));
+            result = rlp_put(out, PySequence_Fast_GET_ITEM(items, i - 1));
         Py_LeaveRecursiveCall();
     }
     Py_DECREF(items);
-    return result < 0 ? -1 : put_prefix(out, out->size - out->start - before, 0xC0);
+    return result < 0 ? -1 : rlp_put_prefix(out, out->size - out->start - before, 0xC0);
 }
 
-static int put(backwards *out, PyObject *value)
+int rlp_put(backwards *out, PyObject *value)
 {
     if (PyBytes_Check(value))
         return put_string(out, (const uint8_t *)PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
@@ -121,10 +121,43 @@ static PyObject *py_rlp_encode(PyObject *self, PyObject *value)
     backwards out = {PyMem_Malloc(FIRST_BYTES), FIRST_BYTES, FIRST_BYTES};
     if (out.memory == NULL)
         return PyErr_NoMemory();
-    PyObject *result = NULL;
-    if (put(&out, value) == 0)
-        result = PyBytes_FromStringAndSize((const char *)out.memory + out.start, (Py_ssize_t)(out.size - out.start));
+    PyObject *result = rlp_put(&out, value) == 0 ? rlp_written(&out) : NULL;
     PyMem_Free(out.memory);
+    return result;
+}
+
+/* A list of envelopes (EIP-2718): typed ones are strings in it, and the legacy form is a list already. */
+static PyObject *py_rlp_envelopes(PyObject *self, PyObject *given)
+{
+    (void)self;
+    PyObject *envelopes = PySequence_Tuple(given), *result = NULL;
+    if (envelopes == NULL)
+        return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(envelopes);
+    size_t size = PREFIX_BYTES_MAX;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *envelope = PyTuple_GET_ITEM(envelopes, i);
+        if (!PyBytes_Check(envelope)) {
+            PyErr_SetString(PyExc_TypeError, "envelopes are bytes");
+            break;
+        }
+        size += (size_t)PyBytes_GET_SIZE(envelope) + PREFIX_BYTES_MAX;
+    }
+    backwards out = {PyErr_Occurred() ? NULL : PyMem_Malloc(size), size, size};
+    int done = out.memory != NULL;
+    if (!done && !PyErr_Occurred())
+        PyErr_NoMemory();
+    for (Py_ssize_t i = count; done && i > 0; i--) {
+        PyObject *envelope = PyTuple_GET_ITEM(envelopes, i - 1);
+        const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(envelope);
+        size_t bytes = (size_t)PyBytes_GET_SIZE(envelope);
+        int is_list = bytes > 0 && data[0] >= 0xC0;
+        done = (is_list ? put_bytes(&out, data, bytes) : put_string(&out, data, bytes)) == 0;
+    }
+    if (done && rlp_put_prefix(&out, out.size - out.start, 0xC0) == 0)
+        result = rlp_written(&out);
+    PyMem_Free(out.memory);
+    Py_DECREF(envelopes);
     return result;
 }
 
@@ -249,6 +282,7 @@ static PyObject *py_rlp_split(PyObject *self, PyObject *args)
 
 PyMethodDef rlp_methods[] = {
     {"rlp_encode", py_rlp_encode, METH_O, "RLP of bytes, numbers and sequences of these."},
+    {"rlp_envelopes", py_rlp_envelopes, METH_O, "A list of envelopes."},
     {"rlp_decode", py_rlp_decode, METH_VARARGS, "The one item that bytes encode."},
     {"rlp_split", py_rlp_split, METH_VARARGS, "The items of a list, each still encoded."},
     {NULL, NULL, 0, NULL},

@@ -1,9 +1,11 @@
-/* A signed transaction taken apart: what transaction.c finds, and recover.c needs. */
+/* A signed transaction taken apart: what transaction.c finds, and recover.c and transactions.c need. */
 
 #ifndef PHOENIX_TRANSACTION_H
 #define PHOENIX_TRANSACTION_H
 
 #include "kernels.h"
+
+enum { LEGACY, ACCESS_LIST, FEE_MARKET };
 
 typedef struct {
     const uint8_t *data;

@@ -8,7 +8,7 @@ from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.receipt import BLOOM_BYTES
-from node.primitives.transaction import Transaction, decode_body_item
+from node.primitives.transaction import Transaction, decode_transactions, encode_transactions
 
 EMPTY_OMMERS_HASH: Final = keccak256(rlp.encode([]))
 EXTRA_DATA_BYTES_MAX: Final = 1 << 16
@@ -170,8 +170,7 @@ def header_from_item(item: rlp.Item) -> Header:
 
 def encode_body(body: Body) -> bytes:
     """RLP of [transactions, ommers], as eth/68 BlockBodies carries it."""
-    transactions = rlp.encode_list(tx.body_item for tx in body.transactions)
-    return rlp.encode_list([transactions, encode_ommers(body.ommers)])
+    return rlp.encode_list([encode_transactions(body.transactions), encode_ommers(body.ommers)])
 
 
 def encode_ommers(ommers: Sequence[Header]) -> bytes:
@@ -189,8 +188,9 @@ def decode_body(encoded: bytes) -> Body:
 
 def encode_block(block: Block) -> bytes:
     """RLP of [header, transactions, ommers], as NewBlock and block files carry it."""
-    transactions = rlp.encode_list(tx.body_item for tx in block.body.transactions)
-    return rlp.encode_list([encode_header(block.header), transactions, encode_ommers(block.body.ommers)])
+    body = block.body
+    transactions, ommers = encode_transactions(body.transactions), encode_ommers(body.ommers)
+    return rlp.encode_list([encode_header(block.header), transactions, ommers])
 
 
 def decode_block(encoded: bytes) -> Block:
@@ -206,9 +206,6 @@ def decode_block(encoded: bytes) -> Block:
 def _body_from_parts(transactions: bytes, ommers: bytes) -> Body:
     # More items than their bytes allow are refused before a list of millions is built.
     return Body(
-        tuple(
-            decode_body_item(item)
-            for item in rlp.split_list(transactions, len(transactions) // TRANSACTION_BYTES_MIN)
-        ),
+        decode_transactions(transactions, len(transactions) // TRANSACTION_BYTES_MIN),
         tuple(decode_header(item) for item in rlp.split_list(ommers, len(ommers) // BLOOM_BYTES)),
     )

@@ -1,6 +1,6 @@
 """Receipts, logs and the log bloom (Yellow Paper 4.3.1; typed receipts: EIP-2718; status: EIP-658)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -46,7 +46,10 @@ class Receipt:
 
 
 _SLOTS: Final = tuple(field.name for field in fields(Receipt))
-_IN_C: Final = has("made")
+_IN_C: Final = has("bind_receipt")
+
+if kernels is not None and _IN_C:
+    kernels.bind_receipt(Receipt, _SLOTS)
 
 
 def made_receipt(
@@ -71,10 +74,20 @@ def encode_receipt(receipt: Receipt) -> bytes:
     return encoded
 
 
-def receipt_body_item(receipt: Receipt) -> bytes:
-    """How the receipt stands inside a list: a legacy list as it is, a typed one as a string."""
-    encoded = encode_receipt(receipt)
-    return encoded if receipt.type is TransactionType.LEGACY else rlp.encode_bytes(encoded)
+def encode_receipts_in_python(receipts: Iterable[Receipt]) -> list[bytes]:
+    """See `encode_receipts`."""
+    return [encode_receipt(receipt) for receipt in receipts]
+
+
+encode_receipts: Callable[[Iterable[Receipt]], list[bytes]] = kernel_or(
+    encode_receipts_in_python, "encode_receipts"
+)
+"""What encode_receipt gives for each."""
+
+
+def encode_receipt_list(receipts: Iterable[Receipt]) -> bytes:
+    """The receipts of a block as one RLP list: legacy ones are lists in it, typed ones strings."""
+    return rlp.encode_envelopes(encode_receipts(receipts))
 
 
 def decode_receipt(encoded: bytes) -> Receipt:
@@ -101,7 +114,7 @@ def decode_receipt(encoded: bytes) -> Receipt:
 
 
 def decode_receipt_item(item: bytes) -> Receipt:
-    """Inverse of receipt_body_item."""
+    """A receipt as it stands in a list: a legacy one as it is, a typed one as a string."""
     return decode_receipt(item if item and item[0] >= 0xC0 else rlp.as_bytes(rlp.decode(item)))
 
 
@@ -123,12 +136,16 @@ def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
 _bloom = kernel_or(logs_bloom_in_python, "logs_bloom")
 
 
-def merge_blooms(blooms: Iterable[bytes]) -> bytes:
-    """Union of blooms: a block's bloom from its receipts'."""
+def merge_blooms_in_python(blooms: Iterable[bytes]) -> bytes:
+    """See `merge_blooms`."""
     bits = 0
     for bloom in blooms:
         bits |= int.from_bytes(bloom, "big")
     return bits.to_bytes(BLOOM_BYTES, "big")
+
+
+merge_blooms: Callable[[Iterable[bytes]], bytes] = kernel_or(merge_blooms_in_python, "merge_blooms")
+"""Union of blooms: a block's bloom from its receipts'."""
 
 
 def may_contain(bloom: bytes, values: Sequence[bytes]) -> bool:

@@ -3,10 +3,10 @@
 A decoded item is bytes or a list of items. Integers are big-endian bytes without leading zeros.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.native import has, kernels
+from node.native import has, kernel_or, kernels
 from node.primitives.errors import ChainError
 
 Item: TypeAlias = "bytes | list[Item]"
@@ -20,6 +20,8 @@ _SPLITS_IN_C: Final = has("rlp_split")
 LISTS_MAX: Final = 1 << 20
 """Most lists in one item: an empty list is one byte on the wire and eighty in memory."""
 WORD_BYTES: Final = 32
+_LIST: Final = 0xC0
+"""The lowest first byte of a list."""
 _WORD_HEAD: Final = b"\xa0"
 """How a string of so many bytes begins when it is encoded."""
 
@@ -80,6 +82,15 @@ def encode_list(encoded_items: Iterable[bytes]) -> bytes:
         return bytes((0xC0 + size,)) + payload
     width = size.to_bytes((size.bit_length() + 7) >> 3, "big")
     return bytes((0xF7 + len(width),)) + width + payload
+
+
+def encode_envelopes_in_python(envelopes: Iterable[bytes]) -> bytes:
+    """See `encode_envelopes`."""
+    return encode_list(each if each and each[0] >= _LIST else encode_bytes(each) for each in envelopes)
+
+
+encode_envelopes: Callable[[Iterable[bytes]], bytes] = kernel_or(encode_envelopes_in_python, "rlp_envelopes")
+"""A list of EIP-2718 envelopes: typed ones are strings in it, the legacy form is a list already."""
 
 
 # --- decoding

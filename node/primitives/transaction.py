@@ -25,8 +25,6 @@ from node.primitives.ids import Address, Hash32
 AccessList = tuple[tuple[Address, tuple[Hash32, ...]], ...]
 """Addresses with the storage keys (32 bytes each) that the sender declares beforehand."""
 
-ENVELOPE_BYTES_SHORT: Final = 57
-"""Up to here an encoded string with its prefix has its size in the first byte."""
 NONCE_BITS: Final = 64
 GAS_BITS: Final = 64
 
@@ -103,31 +101,27 @@ class Transaction:
             return self.y_parity
         return self.y_parity + (27 if self.chain_id is None else 35 + 2 * self.chain_id)
 
-    @property
-    def body_item(self) -> bytes:
-        """How the transaction stands inside a block body or a gossip list: encoded RLP."""
-        return self.encoded if self.type is TransactionType.LEGACY else rlp.encode_bytes(self.encoded)
-
     def effective_priority_fee(self, base_fee_per_gas: int) -> int:
         """wei per gas that reach the block's author (EIP-1559); negative when below the base fee."""
         return min(self.max_priority_fee_per_gas, self.max_fee_per_gas - base_fee_per_gas)
 
 
-_SLOTS: Final = tuple(field.name for field in fields(Transaction))
-_TYPES: Final = tuple(TransactionType)
-_IN_C: Final = has("transaction_fields")
+_IN_C: Final = has("bind_transaction")
+
+if kernels is not None and _IN_C:
+    kernels.bind_transaction(
+        Transaction, tuple(field.name for field in fields(Transaction)), tuple(TransactionType)
+    )
 
 
 def decode_transaction(encoded: bytes) -> Transaction:
     """Decode an EIP-2718 envelope or a legacy list, as eth_sendRawTransaction takes it."""
     if kernels is not None and _IN_C:
         try:
-            kind, *rest = kernels.transaction_fields(encoded)
+            decoded: Transaction = kernels.transaction(encoded)
+            return decoded
         except ValueError:
             pass  # the Python form finds the words
-        else:
-            made: Transaction = kernels.made(Transaction, _SLOTS, (_TYPES[kind], *rest, None))
-            return made
     return decode_transaction_in_python(encoded)
 
 
@@ -144,14 +138,34 @@ def decode_transaction_in_python(encoded: bytes) -> Transaction:
     raise MalformedTransaction(f"transaction type {encoded[0]:#x} is not supported here")
 
 
-def decode_body_item(item: bytes) -> Transaction:
-    """Decode a transaction from its encoded item in a block body: a list, or a string with an envelope."""
+def decode_transactions(encoded: bytes, count_max: int) -> tuple[Transaction, ...]:
+    """Decode a list as bodies and gossip have it: legacy transactions are lists in it, envelopes strings."""
+    if kernels is not None and _IN_C:
+        try:
+            decoded: tuple[Transaction, ...] = kernels.transactions(encoded, count_max)
+            return decoded
+        except ValueError:
+            pass  # the Python form finds the words, or decodes what C leaves to it
+    return decode_transactions_in_python(encoded, count_max)
+
+
+def decode_transactions_in_python(encoded: bytes, count_max: int) -> tuple[Transaction, ...]:
+    """See `decode_transactions`."""
+    return tuple(_decode_item(item) for item in rlp.split_list(encoded, count_max))
+
+
+def encode_transactions(transactions: Iterable[Transaction]) -> bytes:
+    """Inverse of decode_transactions."""
+    return rlp.encode_envelopes([tx.encoded for tx in transactions])
+
+
+def _decode_item(item: bytes) -> Transaction:
     if item and item[0] >= 0xC0:
         return decode_transaction(item)
-    # An envelope of 56 to 255 bytes, as nearly all have: one byte says so, the next how many.
-    if len(item) > ENVELOPE_BYTES_SHORT and item[0] == 0xB8 and item[1] == len(item) - 2:
-        return decode_transaction(item[2:])
-    return decode_transaction(rlp.as_bytes(rlp.decode(item)))
+    envelope = rlp.as_bytes(rlp.decode(item))
+    if envelope and envelope[0] >= 0xC0:
+        raise MalformedTransaction("a legacy transaction inside a string")
+    return decode_transaction(envelope)
 
 
 def signing_hash(tx: Transaction) -> Hash32:

@@ -23,7 +23,7 @@ from node.primitives.block import (
 )
 from node.primitives.errors import ChainError, StorageError
 from node.primitives.ids import BlockNumber, Hash32
-from node.primitives.receipt import Receipt, decode_receipt_item, receipt_body_item
+from node.primitives.receipt import Receipt, decode_receipt_item, encode_receipt_list
 from node.storage import schema
 from node.storage.kv import Batch, Reader, prefix_stop
 
@@ -56,8 +56,7 @@ def put_block(batch: Batch, block: Block, receipts: Sequence[Receipt] | None, to
 
 def put_receipts(batch: Batch, ref: BlockRef, receipts: Sequence[Receipt]) -> None:
     """What a block caused, once it has been executed."""
-    items = rlp.encode_list(map(receipt_body_item, receipts))
-    batch.put(schema.receipts_key(ref.number, ref.hash), _packed(items))
+    batch.put(schema.receipts_key(ref.number, ref.hash), _packed(encode_receipt_list(receipts)))
 
 
 def delete_block(batch: Batch, ref: BlockRef) -> None:

@@ -23,8 +23,8 @@ from node.primitives.block import (
     encode_header,
 )
 from node.primitives.ids import BlockNumber, Hash32
-from node.primitives.receipt import BLOOM_BYTES, Receipt, decode_receipt_item, receipt_body_item
-from node.primitives.transaction import Transaction, decode_body_item
+from node.primitives.receipt import BLOOM_BYTES, Receipt, decode_receipt_item, encode_receipt_list
+from node.primitives.transaction import Transaction, decode_transactions, encode_transactions
 from p2p.errors import MalformedMessage
 
 MESSAGE_BYTES_MAX: Final = 10 << 20
@@ -232,12 +232,8 @@ def _decode_new_block_hashes(payload: bytes) -> NewBlockHashes:
     return NewBlockHashes(tuple(entries))
 
 
-def _encode_transaction_list(transactions: Sequence[Transaction]) -> bytes:
-    return rlp.encode_list(tx.body_item for tx in transactions)
-
-
 def _decode_transaction_list(encoded: bytes) -> tuple[Transaction, ...]:
-    return tuple(decode_body_item(item) for item in rlp.split_list(encoded, TRANSACTIONS_MAX))
+    return decode_transactions(encoded, TRANSACTIONS_MAX)
 
 
 def _encode_new_block(message: NewBlock) -> bytes:
@@ -343,7 +339,7 @@ def _decode_bodies(payload: bytes) -> BlockBodies:
 
 
 def _encode_pooled(message: PooledTransactions) -> bytes:
-    return _with_id(message.request_id, _encode_transaction_list(message.transactions))
+    return _with_id(message.request_id, encode_transactions(message.transactions))
 
 
 def _decode_pooled(payload: bytes) -> PooledTransactions:
@@ -352,8 +348,7 @@ def _decode_pooled(payload: bytes) -> PooledTransactions:
 
 
 def _encode_receipts(message: Receipts) -> bytes:
-    blocks = (rlp.encode_list(map(receipt_body_item, receipts)) for receipts in message.receipts)
-    return _with_id(message.request_id, rlp.encode_list(blocks))
+    return _with_id(message.request_id, rlp.encode_list(map(encode_receipt_list, message.receipts)))
 
 
 def _decode_receipts(payload: bytes) -> Receipts:
@@ -374,7 +369,7 @@ ETH68: Final = EthVersion(
         0x01: Codec(NewBlockHashes, _encode_new_block_hashes, _decode_new_block_hashes),
         0x02: Codec(
             Transactions,
-            lambda message: _encode_transaction_list(message.transactions),
+            lambda message: encode_transactions(message.transactions),
             lambda payload: Transactions(_decode_transaction_list(payload)),
         ),
         0x03: Codec(GetBlockHeaders, _encode_get_headers, _decode_get_headers),

@@ -20,7 +20,7 @@ from node.primitives import rlp
 from node.primitives.block import Header, decode_header, encode_body, encode_header
 from node.primitives.crypto import PrivateKey, keccak256
 from node.primitives.ids import Hash32
-from node.primitives.receipt import decode_receipt_item, receipt_body_item
+from node.primitives.receipt import decode_receipt_item, encode_receipt_list
 from tests.archive.world import OPERATOR, World
 from tests.chain.harness import KEYS
 
@@ -203,7 +203,7 @@ def body_without_last(body: bytes) -> bytes:
 def failed_receipt(items: bytes) -> bytes:
     receipts = [decode_receipt_item(item) for item in rlp.split_list(items)]
     changed = [dataclasses.replace(receipts[0], outcome=0), *receipts[1:]]
-    return rlp.encode_list(map(receipt_body_item, changed))
+    return encode_receipt_list(changed)
 
 
 def test_rebuilding_without_a_change_is_the_same_file(files: list[ArchivedFile]) -> None:

@@ -24,6 +24,7 @@ from node.primitives.crypto import PrivateKey
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, hex_of
 from node.primitives.receipt import decode_receipt, encode_receipt
+from node.primitives.transaction import encode_transactions
 from node.rpc.backend import CallPlace
 from tests.chain.harness import ACCOUNTS, KEYS, transfer
 from tests.light.conftest import SIGNERS, Edge, ask, wait_head
@@ -76,7 +77,7 @@ READS: dict[str, Callable[[LightClient, Edge], Any]] = {
 
 def without_last(raw_block: str) -> str:
     block = decode_block(bytes.fromhex(raw_block[2:]))
-    fewer = rlp.encode_list(tx.body_item for tx in block.transactions[:-1])
+    fewer = encode_transactions(block.transactions[:-1])
     return hex_of(rlp.encode_list([encode_header(block.header), fewer, rlp.encode_list([])]))
 
 
