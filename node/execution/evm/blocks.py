@@ -1,8 +1,7 @@
 """Bytecode -> basic blocks: runs of instructions that are entered at the top and left at the bottom only."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.execution.evm.opcodes import Kind, Opcode
 
@@ -15,10 +14,11 @@ _PUSHES: Final = re.compile(
     b"(" + b"|".join(b"\\x%02x.{0,%d}" % (0x5F + n, n) for n in range(1, 33)) + b")", re.DOTALL
 )
 _BLANKS: Final = tuple(bytes(n) for n in range(34))
+_END: Final = Kind.END
+"""Looked up once: an enumeration's member costs more than reading the byte."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """One instruction at its place."""
 
     pc: int
@@ -27,8 +27,7 @@ class Instruction:
     """What a PUSH pushes; 0 for all others."""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicBlock:
+class BasicBlock(NamedTuple):
     """Instructions from `start` on, and where execution goes when the last one does not decide that."""
 
     start: int
@@ -70,11 +69,11 @@ def basic_block(code: bytes, start: int, opcodes: dict[int, Opcode]) -> BasicBlo
         opcode = opcodes.get(byte)
         if opcode is None:
             return BasicBlock(start, tuple(instructions), pc + 1, valid=False)
-        size = byte - 0x5F if opcode.kind is Kind.PUSH else 0
+        size = byte - 0x5F if 0x60 <= byte < 0x80 else 0
         immediate = int.from_bytes(code[pc + 1 : pc + 1 + size].ljust(size, b"\0"), "big") if size else 0
         instructions.append(Instruction(pc, opcode, immediate))
         pc += 1 + size
-        if opcode.kind is Kind.END or len(instructions) == BLOCK_INSTRUCTIONS_MAX:
+        if opcode.kind is _END or len(instructions) == BLOCK_INSTRUCTIONS_MAX:
             return BasicBlock(start, tuple(instructions), pc, valid=True)
     if pc >= len(code):
         instructions.append(Instruction(pc, opcodes[0x00], 0))

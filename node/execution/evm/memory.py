@@ -5,6 +5,7 @@ hash of two words or the data of an event is made from the symbols. Most are ove
 before anybody needs the bytes; where the function is left, they are written.
 """
 
+from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
 from node.execution.evm.opcodes import WORD_BYTES
@@ -40,13 +41,13 @@ class KnownMemory(Generic[Symbol]):
 
     def cuts_unwritten(self, offset: int) -> bool:
         """Whether a word that is not written yet begins or ends inside the word at an offset."""
-        return any(at in self.unwritten for at in _neighbours(offset))
+        return bool(_overlapping(self.unwritten, offset))
 
     def learn(self, offset: int, symbol: Symbol, *, written: bool) -> None:
         """From now on this is the word at an offset."""
         assert not self.cuts_unwritten(offset), "write it first"
-        for at in _neighbours(offset):
-            self._words.pop(at, None)
+        for at in _overlapping(self._words, offset):
+            del self._words[at]
         self._words[offset] = symbol
         if not written:
             self.unwritten[offset] = symbol
@@ -57,6 +58,6 @@ class KnownMemory(Generic[Symbol]):
         self._words.clear()
 
 
-def _neighbours(offset: int) -> list[int]:
+def _overlapping(words: Iterable[int], offset: int) -> list[int]:
     """Where words begin that overlap the one at an offset and are not it."""
-    return [*range(offset - WORD_BYTES + 1, offset), *range(offset + 1, offset + WORD_BYTES)]
+    return [at for at in words if -WORD_BYTES < at - offset < WORD_BYTES and at != offset]

@@ -6,7 +6,10 @@ number, because mostly it only decides a jump. What was computed once is not com
 brought up to date where the function is left, and so is memory (`memory`).
 """
 
+import re
 from collections.abc import Mapping
+from functools import cache
+from types import CodeType
 from typing import Any, Final
 
 from node.execution.evm.blocks import STACK_ITEMS_MAX, Instruction
@@ -20,6 +23,7 @@ UNWRITTEN_MAX: Final = 6
 """Words of memory that are kept back: each is written wherever the function is left."""
 LATE_STORES_MAX: Final = 64
 """Such lines of one function; then memory is written at once, so that translating it stays short."""
+_WORDS: Final = re.compile(r"\w+")
 
 
 class Symbol(str):
@@ -249,7 +253,9 @@ class Writer:
             self._push(Symbol(hex(pc)))
         elif opcode.kind is Kind.PURE and all(symbol.known for symbol in operands.values()):
             # The text is a row of our own table and its operands are numbers.
-            self._push(Symbol(hex(eval(opcode.text.format(**operands), dict(self._folding)))))
+            numbers = {name: int(symbol, 16) for name, symbol in operands.items()}
+            names = {"__builtins__": self._folding, **numbers}
+            self._push(Symbol(hex(eval(_compiled(opcode.text), names))))
         elif opcode.truth:
             self._push(Symbol(opcode.text.format(**operands), opcode.truth.format(**operands)))
         elif opcode.name == "AND":
@@ -353,4 +359,10 @@ def memory_gas(old: int, new: int) -> int:
 
 def words_of(text: str) -> set[str]:
     """Identifiers of generated code: enough to see which names it uses."""
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+    return set(_WORDS.findall(text))
+
+
+@cache
+def _compiled(text: str) -> CodeType:
+    """An expression of the opcode table, its operands named as in the table."""
+    return compile(text.format(**{name: Symbol(name) for name in OPERANDS}), "<constants>", "eval")
