@@ -12,6 +12,7 @@ import trio
 
 from node.primitives.errors import StorageError
 from p2p.connection import WRITE_BYTES, Connection, Disconnected
+from p2p.decoder import Decoder
 from p2p.devp2p.hello import SharedCapability
 from p2p.devp2p.messages import (
     DISCONNECT_CODE,
@@ -46,7 +47,6 @@ from p2p.eth.messages import (
     Request,
     Response,
     Transactions,
-    decode_message,
     encode_message,
 )
 from p2p.eth.requests import Requests
@@ -59,8 +59,6 @@ from p2p.rlpx.session import RawMessage
 
 FAREWELL_S: Final = 1.0
 """How long our last words may take to be written."""
-DECODED_IN_PLACE_BYTES_MAX: Final = 32_768
-"""Larger payloads are decoded in a worker thread, so that timers and other peers are not kept waiting."""
 GOSSIP_FULLNESS_MAX: Final = 0.5
 """Transaction gossip is lost first: above this, the inbox takes other messages only."""
 WRITABLE_FULLNESS_MAX: Final = 0.1
@@ -85,9 +83,9 @@ class Peer:
         options: P2POptions,
         *,
         penalise: Penalise,
-        decoding: trio.CapacityLimiter,
+        decoder: Decoder,
     ) -> None:
-        """`info.status` is there; `decoding` bounds the worker threads of all peers together."""
+        """`info.status` is there; `decoder` serves all peers together."""
         assert info.status is not None
         self._connection = connection
         self._info = info
@@ -97,7 +95,7 @@ class Peer:
         self._protocol = protocol
         self._options = options
         self._book_penalty = penalise
-        self._decoding = decoding
+        self._decoder = decoder
         limits = options.peer
         self._eth = next(capability for capability in shared if capability.spec.name == "eth")
         self._opaque: dict[str, tuple[SharedCapability, Mailbox[tuple[int, bytes]]]] = {
@@ -329,12 +327,7 @@ class Peer:
             self._take_opaque(code, payload)
 
     async def _take_eth(self, code: int, payload: bytes) -> None:
-        if len(payload) <= DECODED_IN_PLACE_BYTES_MAX:
-            message = decode_message(code, payload, self._protocol)
-        else:
-            message = await trio.to_thread.run_sync(
-                decode_message, code, payload, self._protocol, limiter=self._decoding, abandon_on_cancel=True
-            )
+        message = await self._decoder.message(code, payload, self._protocol)
         if isinstance(message, BlockHeaders | BlockBodies | PooledTransactions | Receipts):
             if self._requests.match(message):
                 self._answers[message.request_id].arrive(message)

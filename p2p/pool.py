@@ -15,6 +15,7 @@ import trio
 
 from node.primitives.crypto import PrivateKey
 from p2p.connection import Connection
+from p2p.decoder import Decoder
 from p2p.devp2p.hello import PROTOCOL_VERSION, CapabilitySpec, Hello, SharedCapability, share
 from p2p.devp2p.messages import DisconnectReason
 from p2p.endings import ending_of, holds_storage_error, is_ours, penalty_of
@@ -45,8 +46,6 @@ from p2p.transport import Stream, TcpTransport, Transport
 
 ETH_VERSIONS: Final[Mapping[int, EthVersion]] = {version.version: version for version in (ETH68,)}
 """The versions of eth that we offer."""
-DECODERS_MAX: Final = 2
-"""Worker threads that decode large messages, for all peers together."""
 STABLE_S: Final = 30.0
 """A static peer that stayed this long is redialled soon when it leaves, however often it failed before."""
 
@@ -100,7 +99,7 @@ class PeerPool:
         self._scores = ScoreBook(options.ban_s, options.score_forgiven_per_s)
         self._gate = Gate(options.gate, trio.current_time())
         self._places = Places(self.id, options.peers_max, options.idle_timeout_s)
-        self._decoding = trio.CapacityLimiter(DECODERS_MAX)
+        self._decoder = Decoder()
         self._peers: dict[bytes, Peer] = {}
         self._port = options.port
         self._nursery: trio.Nursery | None = None
@@ -295,7 +294,7 @@ class PeerPool:
             ETH_VERSIONS[eth.spec.version],
             self._options,
             penalise=self._penalise,
-            decoding=self._decoding,
+            decoder=self._decoder,
         )
 
     async def _turn_away(self, place: Place, error: Exception) -> str:

@@ -29,7 +29,7 @@ from p2p.eth.messages import GetBlockBodies, GetBlockHeaders, NewBlock, NewBlock
 QUEUE_BLOCKS_MAX: Final = 64
 """Checked blocks that wait to be imported; more are left to the downloader."""
 WAITING_MAX: Final = 16
-WAITING_BYTES_MAX: Final = 16 << 20
+WAITING_BYTES_MAX: Final = 32 << 20
 """Unchecked blocks that wait for a parent that is being imported, or for their time."""
 FUTURE_WAIT_S_MAX: Final = 5.0
 """A block farther ahead of our clock is ignored; it comes again by the downloader."""
@@ -111,12 +111,12 @@ class BlockIntake:
         try:
             verify_not_future(block.header, self._unix_time())
         except FutureBlock as error:
-            if error.ahead_s <= FUTURE_WAIT_S_MAX and self._may_wait(block):
+            if error.ahead_s <= FUTURE_WAIT_S_MAX and self._may_wait(message):
                 self._nursery.start_soon(self._wait_for_time, member, message, error.ahead_s)
             return
         if parent is not None:
             await self._check(member, message, parent)
-        elif block.header.parent_hash in self._under_way and self._may_wait(block):
+        elif block.header.parent_hash in self._under_way and self._may_wait(message):
             self._children.setdefault(block.header.parent_hash, []).append((member, message))
         else:
             self._roster.note_head(member, block.ref, message.total_difficulty)
@@ -132,7 +132,8 @@ class BlockIntake:
         self._under_way.add(block.hash)
         try:
             await trio.to_thread.run_sync(self._verify, parent, block, limiter=self._checking)
-            self._gossip.send_block(block, total_difficulty)
+            is_as_it_came = message.total_difficulty == total_difficulty
+            self._gossip.send_block(message if is_as_it_came else NewBlock(block, total_difficulty))
             self._put.send_nowait(_Checked(block, total_difficulty, member))
         except trio.WouldBlock:
             self._under_way.discard(block.hash)
@@ -165,9 +166,10 @@ class BlockIntake:
         for child_member, message in self._children.pop(block.hash, []):
             await self._take_waiting(child_member, message)
 
-    def _may_wait(self, block: Block) -> bool:
+    def _may_wait(self, message: NewBlock) -> bool:
         """Reserve a place for a block that cannot be checked yet, if there is one."""
-        size = body_bytes(block.body)
+        block = message.block
+        size = body_bytes(block.body) + len(message.encoded or b"")
         if len(self._waiting) >= WAITING_MAX or sum(self._waiting.values()) + size > WAITING_BYTES_MAX:
             return False
         self._waiting[block.hash] = size

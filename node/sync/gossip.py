@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from node.primitives.block import Block, BlockRef
+from node.primitives.block import BlockRef
 from node.primitives.transaction import Transaction
 from node.sync.ports import Pool
 from node.sync.roster import Member, Roster
@@ -50,13 +50,14 @@ class Gossip:
 
     # --- blocks
 
-    def send_block(self, block: Block, total_difficulty: int) -> None:
+    def send_block(self, message: NewBlock) -> None:
         """Send the whole block on, as soon as its header is known to be good."""
+        block = message.block
         missing = [member for member in self._roster if block.hash not in member.known_blocks]
         drawn = self._drawn(missing, all_up_to=SMALL_NETWORK_PEERS)
         for member in drawn:
             member.known_blocks.add(block.hash)
-        _send_to_all(drawn, NewBlock(block, total_difficulty))
+        _send_to_all(drawn, message)
 
     def announce_block(self, ref: BlockRef) -> None:
         """Tell everybody who does not know it that we have imported a block."""

@@ -89,7 +89,7 @@ class Sync:
         """Our own sealed and imported block: to everybody, once."""
         total_difficulty = self._chain.total_difficulty(block.hash)
         assert total_difficulty is not None, "a block is imported before it is announced"
-        self._gossip.send_block(block, total_difficulty)
+        self._gossip.send_block(NewBlock(block, total_difficulty))
         self._gossip.announce_block(block.ref)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -5,7 +5,7 @@ what honest clients send at most, with room; who serves a request clamps its own
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from node.primitives import rlp
@@ -98,6 +98,8 @@ class NewBlock:
 
     block: Block
     total_difficulty: int
+    encoded: bytes | None = field(default=None, repr=False, compare=False)
+    """The payload that it came in, as it goes on to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ class EthVersion:
     """How many message ids it takes, Status (0) included."""
     codecs: Mapping[int, Codec[Any]]
     """Message id within the protocol -> codec; Status has its own (p2p.eth.status)."""
+    same_from_all: frozenset[int] = frozenset()
+    """Ids of messages that come from many peers in the same bytes: new blocks."""
 
     def code_of(self, message: Message) -> int:
         """The id under which this version sends a message."""
@@ -237,6 +241,8 @@ def _decode_transaction_list(encoded: bytes) -> tuple[Transaction, ...]:
 
 
 def _encode_new_block(message: NewBlock) -> bytes:
+    if message.encoded is not None:
+        return message.encoded
     return rlp.encode_list((encode_block(message.block), rlp.encode_uint(message.total_difficulty)))
 
 
@@ -244,7 +250,7 @@ def _decode_new_block(payload: bytes) -> NewBlock:
     parts = rlp.split_list(payload, 2)
     if len(parts) != 2:
         raise MalformedMessage("a NewBlock of one part where block and total difficulty are expected")
-    return NewBlock(decode_block(parts[0]), rlp.as_uint(rlp.decode(parts[1])))
+    return NewBlock(decode_block(parts[0]), rlp.as_uint(rlp.decode(parts[1])), payload)
 
 
 def _encode_pooled_hashes(message: NewPooledTransactionHashes) -> bytes:
@@ -383,5 +389,6 @@ ETH68: Final = EthVersion(
         0x0F: _hash_request(GetReceipts),
         0x10: Codec(Receipts, _encode_receipts, _decode_receipts),
     },
+    same_from_all=frozenset({0x07}),
 )
 """Of the versions in use, the last that announces total difficulty; Besu and geth before 1.16 speak it."""
