@@ -62,12 +62,20 @@ def run(args: argparse.Namespace) -> None:
     trio.run(run_until_signal, run_node, settings)
 
 
+YOUNG_OBJECTS: Final = 10_000
+"""So many more objects than went are made before the garbage collector looks at the young ones: some MiB.
+
+Python's own 700 are fewer than a message of transactions has, nearly all of which wait for their block.
+"""
+
+
 class _OnceStarted(trio.TaskStatus[None]):
     """What stands when a node has started stays for good: the garbage collector need not go through it."""
 
     def started(self, value: None = None) -> None:
         """See trio."""
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
 
 
 async def run_until_signal(run_node: Callable[..., Awaitable[Any]], settings: Settings) -> None:
