@@ -15,7 +15,7 @@ def recorded_refusals(permits: PoolPermits, trail: AuditTrail) -> Callable[[Tran
     """What the pool asks before it takes a transaction; who was refused, and by which rule, is on record."""
 
     def refusal(tx: Transaction) -> str | None:
-        if permits.asks_nobody:
+        if permits.allows_at_once(tx):
             return None
         sending = sending_of(tx)
         decision = permits.decide(sending)

@@ -29,6 +29,7 @@ from node.config.stamps import Stamp, stamp_of
 from node.permissioning.policy import MAY_DIAL, Decision, Meeting, Right, Sending, Tier, is_in
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
+from node.primitives.transaction import Transaction
 
 FILE_BYTES_MAX: Final = 8 << 20
 MEMBERS_MAX: Final = 20_000
@@ -88,6 +89,16 @@ class AllowList:
         if us.validator and them.validator:
             return Decision(True, "validators", f"{them} is a validator as we are: they always meet")
         return Decision(True, "file", f"{them} is in the members' file")
+
+    def allows(self, tx: Transaction) -> bool:
+        """`send` without its words: every transaction that comes to the pool is asked about."""
+        if self.accounts is None:
+            return True
+        found = self.accounts.get(tx.sender)
+        if found is None:
+            return False
+        kind = Right.DEPLOY if tx.to is None else Right.CALL if tx.data else Right.TRANSFER
+        return kind in found.rights and (tx.value == 0 or Right.TRANSFER in found.rights)
 
     def send(self, sending: Sending) -> Decision:
         """May the pool take it?"""

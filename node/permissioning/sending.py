@@ -12,6 +12,7 @@ from node.primitives.block import Header
 from node.primitives.errors import RequestError
 from node.primitives.ids import Address, Hash32
 from node.primitives.state import StateView
+from node.primitives.transaction import Transaction
 
 
 class Reader(Protocol):
@@ -48,10 +49,11 @@ class PoolPermits:
         self._chain = chain
         self._file = file
 
-    @property
-    def asks_nobody(self) -> bool:
-        """Whether there is neither file nor rule: everybody may send everything."""
-        return self._file is None and not self._chain.account_rules.on_chain
+    def allows_at_once(self, tx: Transaction) -> bool:
+        """Whether the chain has no rule, and the file, if there is one, allows it; `decide` has the words."""
+        if self._chain.account_rules.on_chain:
+            return False
+        return self._file is None or (self._file.current is not None and self._file.current.allows(tx))
 
     def decide(self, sending: Sending) -> Decision:
         """By the file, then by the chain; the first refusal is the answer."""

@@ -2,15 +2,14 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from node.primitives.ids import Address
 from node.primitives.state import EMPTY_ACCOUNT, Account
 from node.primitives.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledTransaction:
+class PooledTransaction(NamedTuple):
     """A transaction in the pool with what the pool knows of it."""
 
     tx: Transaction
@@ -46,13 +45,18 @@ class AccountQueue:
         "address",
         "cost",
         "group",
+        "head",
         "weight",
     )
 
-    def __init__(self, address: Address, account: Account | None, group: bytes | None = None) -> None:
+    def __init__(
+        self, address: Address, account: Account | None, group: bytes | None = None, head: int = 0
+    ) -> None:
         self.address = address
         self.group = group or address
         self.account = account or EMPTY_ACCOUNT
+        self.head = head
+        """The pool's count of heads when the account was read: at the same one it need not be read again."""
         self.cost = 0
         """wei: the sum of all max costs."""
         self.weight = 0
@@ -124,9 +128,10 @@ class AccountQueue:
         self._count(entry, -1)
         self._ready = max(0, min(self._ready, nonce - self.account.nonce))
 
-    def settle(self, account: Account | None) -> list[PooledTransaction]:
+    def settle(self, account: Account | None, head: int = 0) -> list[PooledTransaction]:
         """Take the account's new state; remove and return what it makes stale or too dear, in nonce order."""
         self.account = account or EMPTY_ACCOUNT
+        self.head = head
         self._pending = None
         gone, spent = [], 0
         for entry in list(self):

@@ -100,6 +100,8 @@ class TransactionPool:
         self._permit = permit
         self._organisation = organisation
         self._clock = clock
+        self._heads = 1
+        """Counted, so that an account is read once at each."""
         self._accounts_at_head = accounts
         self._rules = self._rules_after(head)
         self._weight_bytes = max(1, settings.bytes_max // settings.transactions_max)
@@ -235,6 +237,7 @@ class TransactionPool:
         Looks at the senders of the blocks in `event` alone. What a reorganisation removed comes back; because
         it may also have taken money from accounts that sent nothing, all others are looked at in portions.
         """
+        self._heads += 1
         self._accounts_at_head = accounts
         self._rules = self._rules_after(header)
         blocks = [executed.block for executed in (*event.removed, *event.added)]
@@ -251,6 +254,7 @@ class TransactionPool:
 
     def reset(self, accounts: Accounts, header: Header) -> None:
         """Begin again at a head that no event led to: every account is looked at."""
+        self._heads += 1
         self._accounts_at_head = accounts
         self._rules = self._rules_after(header)
         self._unsettled.clear()
@@ -313,12 +317,17 @@ class TransactionPool:
 
     def _queue_at_head(self, sender: Address) -> AccountQueue:
         """The sender's queue, or an empty one, with the account as it is now: money may have come in."""
-        account = self._accounts_at_head.account(sender)
         queue = self._queues.get(sender)
+        if queue is not None and queue.head == self._heads:
+            return queue
+        account = self._accounts_at_head.account(sender)
         if queue is not None and queue.account != (account or EMPTY_ACCOUNT):
             self._tell(self._settle(sender))
             queue = self._queues.get(sender)
-        return queue or AccountQueue(sender, account, self._organisation(sender))
+        if queue is None:
+            return AccountQueue(sender, account, self._organisation(sender), self._heads)
+        queue.head = self._heads
+        return queue
 
     def _check_replacement(self, old: PooledTransaction, new: Transaction, local: bool) -> int:
         """How often the nonce will have been replaced at price zero; PoolRejection when it may not be."""
@@ -425,7 +434,7 @@ class TransactionPool:
         if queue is None:
             return []
         next_nonce = queue.next_nonce
-        for entry in queue.settle(self._accounts_at_head.account(sender)):
+        for entry in queue.settle(self._accounts_at_head.account(sender), self._heads):
             self._forget(entry)
         self._close_change(queue)
         # Below the account's nonce nothing is left, and what was pending before has been told.

@@ -83,6 +83,17 @@ def test_money_that_came_in_since_can_be_spent(world: World) -> None:
     assert world.pending(key) == [0, 1]
 
 
+def test_an_account_with_transactions_is_read_once_at_each_head(world: World) -> None:
+    key = world.keys[0]
+    world.pool.add(signed(key, 0), local=True)
+    world.ledger.reads = 0
+    world.pool.add_remote([signed(key, 1), signed(key, 2)])
+    assert world.ledger.reads == 0
+    world.pool.on_head(changed(block(1)), world.ledger, header(1))
+    world.pool.add_remote([signed(key, 3), signed(key, 4)])
+    assert world.ledger.reads == 1
+
+
 def test_a_replacement_pays_for_itself_and_not_for_what_it_replaces(world: World) -> None:
     key = world.keys[0]
     world.ledger.set(key, balance=2 * 21_000 * GWEI)
