@@ -185,6 +185,7 @@ class LightExecution(ExecutorBackend):
 class LightPool:
     """PoolBackend that hands transactions on, and remembers those of its own clients."""
 
+    enter = None
     minimum_priority_fee = 0
 
     def __init__(self, client: LightClient) -> None:

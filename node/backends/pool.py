@@ -27,10 +27,14 @@ class NodePool:
         else:
             await self._senders.recover(transactions)
 
-    async def submit(self, tx: Transaction) -> Until:
+    def enter(self, tx: Transaction) -> Until:
         """See the port."""
         self._pool.enter(tx)
         return self._pool.wait_durable
+
+    async def submit(self, tx: Transaction) -> Until:
+        """See the port."""
+        return self.enter(tx)
 
     def get(self, tx_hash: Hash32) -> Transaction | None:
         """See the port."""

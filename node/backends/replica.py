@@ -49,6 +49,8 @@ class ReplicaLogIndex:
 class RefusingPool:
     """PoolBackend of a replica that takes no transactions; what peers pass on is still shown."""
 
+    enter = None
+
     def __init__(self, pool: PoolBackend) -> None:
         self._pool = pool
 

@@ -34,6 +34,8 @@ class DistantNetwork:
 class DistantPool:
     """PoolBackend that only tells of new transactions: all that asks or sends is passed on."""
 
+    enter = None
+
     def __init__(self, minimum_priority_fee: int) -> None:
         self.minimum_priority_fee = minimum_priority_fee
         """wei per gas."""

@@ -341,6 +341,9 @@ class Dispatcher:
             if asked.session is None:
                 raise NotificationsUnsupported
             answer = method.handler(asked.session, *arguments)
+        elif asked.held is not None and method.at_once is not None and (held := method.at_once(*arguments)):
+            asked.held.append(held.until)
+            answer = held.answer
         else:
             answer = await self._run(method, arguments, asked)
         return answer

@@ -231,6 +231,11 @@ class PoolBackend(Protocol):
         """
         ...
 
+    @property
+    def enter(self) -> Callable[[Transaction], Until] | None:
+        """`submit` of one whose sender is known, where that waits for nobody; None where it does."""
+        ...
+
     def get(self, tx_hash: Hash32) -> Transaction | None:
         """A waiting transaction. Worker threads may ask, too."""
         ...

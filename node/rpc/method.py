@@ -61,6 +61,8 @@ class Method:
     together: Callable[[Sequence[Sequence[Any]]], AbstractAsyncContextManager[None]] | None = None
     """For TASK: entered before the calls of a batch are answered, with the arguments of all those that name
     this method, and left after them: what is quicker for many at once than for one after the other."""
+    at_once: Callable[..., Held | None] | None = None
+    """For TASK: the answer to a call of a batch, where nobody has to be waited for before it is held."""
 
     @property
     def namespace(self) -> str:

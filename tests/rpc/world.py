@@ -237,6 +237,10 @@ class MemoryPool:
     async def recover_senders(self, transactions: Sequence[Transaction]) -> None:
         recover_senders(transactions)
 
+    @property
+    def enter(self) -> None:
+        return None
+
     async def submit(self, tx: Transaction) -> None:
         self.transactions[tx.hash] = tx
         for subscriber in self.subscribers:

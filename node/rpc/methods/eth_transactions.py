@@ -38,7 +38,12 @@ def methods(backend: Backend) -> list[Method]:
     ]
     if backend.pool is not None:
         raw = (Param(read_data),)
-        table.append(Method("eth_sendRawTransaction", eth.send, raw, Where.TASK, together=eth.receiving))
+        table.append(
+            Method(
+                "eth_sendRawTransaction", eth.send, raw, Where.TASK, together=eth.receiving,
+                at_once=eth.send_received,
+            )
+        )  # fmt: skip
     return table
 
 
@@ -88,6 +93,13 @@ class _Transactions:
         finally:
             for encoded in transactions:
                 self._decoded.pop(encoded, None)
+
+    def send_received(self, encoded: bytes) -> Held | None:
+        """`send` of one of a batch; None for one with which something is wrong, or where sending waits."""
+        tx = self._decoded.get(encoded)
+        if self._pool is None or self._pool.enter is None or tx is None or not tx.has_sender:
+            return None
+        return Held(hex_of(tx.hash), self._pool.enter(tx))
 
     async def send(self, encoded: bytes) -> "Json | Held":
         assert self._pool is not None
