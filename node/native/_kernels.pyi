@@ -51,13 +51,16 @@ def trie_branch(items: Sequence[bytes], /) -> bytes:
 def trie_reference(encoded: bytes, /) -> bytes:
     """How a parent refers to an encoded node."""
 
-def trie_updates(
+def update_tries(
     read: Callable[[bytes], bytes | None],
     updates: Sequence[tuple[bytes, dict[bytes, bytes | None], bytes | None]],
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
     /,
-) -> list[tuple[bytes, dict[bytes, bytes | None], dict[bytes, bytes | None]]]:
-    """For each (prefix, changes, root): root, changed rows and these rows before; see node.trie.rows.
-    No row belongs to two of the tries. ValueError where rows do not fit."""
+) -> list[bytes]:
+    """For each (prefix, changes, root) the new root; changed rows, and these rows before, are put into the
+    dicts; see node.trie.rows. No row belongs to two of the tries. ValueError where rows do not fit: the dicts
+    are as they were then."""
 
 def layered_row(
     layers: tuple[dict[bytes, bytes | None], ...], beneath: Callable[[bytes], bytes | None], key: bytes, /

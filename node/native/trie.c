@@ -25,23 +25,42 @@ static int parse_short(slice encoded, size_t start, trie_node *node)
     return 2 * node->path.size > trie_flag_size(node->path) && (prefix == 0xA0 || (prefix > 0xC0 && prefix < 0xE0));
 }
 
-int trie_parse(slice encoded, trie_node *node)
+/* The items of a branch: mostly nothing, or a hash. */
+static int parse_branch(slice encoded, size_t start, trie_node *node)
 {
-    rlp_bounds whole, item;
-    if (!rlp_item(encoded.at, 0, encoded.size, &whole) || !whole.is_list || whole.end != encoded.size)
-        return 0;
+    const uint8_t *data = encoded.at;
     int count = 0;
-    for (size_t at = whole.start; at < encoded.size; at = item.end) {
-        if (count == BRANCH_ITEMS || !rlp_item(encoded.at, at, encoded.size, &item))
+    for (size_t at = start, end; at < encoded.size; at = end) {
+        rlp_bounds item;
+        if (count == BRANCH_ITEMS)
             return 0;
-        node->items[count++] = (slice){encoded.at + at, item.end - at};
+        if (data[at] == 0x80)
+            end = at + 1;
+        else if (data[at] == 0x80 + HASH && encoded.size - at >= REFERENCE)
+            end = at + REFERENCE;
+        else if (rlp_item(data, at, encoded.size, &item))
+            end = item.end;
+        else
+            return 0;
+        node->items[count++] = (slice){data + at, end - at};
     }
     node->is_branch = count == BRANCH_ITEMS;
     if (count == 2)
-        return parse_short(encoded, whole.start, node);
-    /* What begins a branch is 0x80, 0xa0 or a list; its value is no list. */
-    return node->is_branch && (node->items[0].at[0] == 0x80 || node->items[0].at[0] >= 0xA0)
-        && node->items[BRANCH_VALUE].at[0] < 0xC0;
+        return parse_short(encoded, start, node);
+    return node->is_branch && node->items[BRANCH_VALUE].at[0] < 0xC0;
+}
+
+int trie_parse(slice encoded, trie_node *node)
+{
+    rlp_bounds whole;
+    if (!rlp_item(encoded.at, 0, encoded.size, &whole) || !whole.is_list || whole.end != encoded.size
+        || whole.start == whole.end)
+        return 0;
+    /* What begins a branch is 0x80, 0xa0 or a list; anything else is the path of a leaf or an extension. */
+    uint8_t first = encoded.at[whole.start];
+    node->is_branch = 0;
+    return first != 0x80 && first < 0x80 + HASH ? parse_short(encoded, whole.start, node)
+                                                : parse_branch(encoded, whole.start, node);
 }
 
 /* --- putting together */
@@ -84,19 +103,8 @@ uint8_t *trie_put_string(uint8_t *out, slice data)
     return out + data.size;
 }
 
-PyObject *trie_short(const uint8_t *nibbles, size_t count, slice payload, int is_leaf)
+static PyObject *leaf_or_extension(slice path, slice payload, int is_leaf)
 {
-    uint8_t bytes[NIBBLES_MAX / 2 + 1] = {0};
-    slice path = {bytes, count / 2 + 1};
-    if (count > NIBBLES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "a path longer than that of any key");
-        return NULL;
-    }
-    bytes[0] = (uint8_t)((is_leaf ? 0x20 : 0) | (count % 2 ? 0x10 : 0));
-    for (size_t i = 0; i < count; i++) {
-        size_t place = i + 2 - count % 2; /* behind the flag, and a zero where the number is even */
-        bytes[place / 2] |= (uint8_t)(place % 2 ? nibbles[i] : nibbles[i] << 4);
-    }
     size_t size = trie_string_size(path) + (is_leaf ? trie_string_size(payload) : payload.size);
     PyObject *node = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(header_size(size) + size));
     if (node == NULL)
@@ -110,6 +118,27 @@ PyObject *trie_short(const uint8_t *nibbles, size_t count, slice payload, int is
     return node;
 }
 
+PyObject *trie_leaf(slice path, slice value)
+{
+    return leaf_or_extension(path, value, 1);
+}
+
+PyObject *trie_short(const uint8_t *nibbles, size_t count, slice payload, int is_leaf)
+{
+    uint8_t bytes[NIBBLES_MAX / 2 + 1] = {0};
+    slice path = {bytes, count / 2 + 1};
+    if (count > NIBBLES_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a path longer than that of any key");
+        return NULL;
+    }
+    bytes[0] = (uint8_t)((is_leaf ? 0x20 : 0) | (count % 2 ? 0x10 : 0));
+    for (size_t i = 0; i < count; i++) {
+        size_t place = i + 2 - count % 2; /* behind the flag, and a zero where the number is even */
+        bytes[place / 2] |= (uint8_t)(place % 2 ? nibbles[i] : nibbles[i] << 4);
+    }
+    return leaf_or_extension(path, payload, is_leaf);
+}
+
 PyObject *trie_branch(const slice items[BRANCH_ITEMS])
 {
     size_t size = 0;
@@ -119,10 +148,18 @@ PyObject *trie_branch(const slice items[BRANCH_ITEMS])
     if (node == NULL)
         return NULL;
     uint8_t *out = put_header((uint8_t *)PyBytes_AS_STRING(node), size, 0xC0);
-    for (int i = 0; i < BRANCH_ITEMS; i++) {
-        memcpy(out, items[i].at, items[i].size);
-        out += items[i].size;
+    slice run = items[0];
+    for (int i = 1; i < BRANCH_ITEMS; i++) {
+        /* Of a branch that changes a little, most items lie side by side already. */
+        if (items[i].at == run.at + run.size) {
+            run.size += items[i].size;
+            continue;
+        }
+        memcpy(out, run.at, run.size);
+        out += run.size;
+        run = items[i];
     }
+    memcpy(out, run.at, run.size);
     return node;
 }
 

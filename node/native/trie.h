@@ -25,8 +25,18 @@ static inline size_t trie_flag_size(slice path)
     return path.at[0] & 0x10 ? 1 : 2;
 }
 
+static const uint8_t TRIE_EMPTY_ITEM[] = {0x80};
+static const slice TRIE_EMPTY = {TRIE_EMPTY_ITEM, sizeof TRIE_EMPTY_ITEM};
+
+/* Whether an item of a branch stands for nothing. */
+static inline int trie_is_empty(slice item)
+{
+    return item.size == 1 && item.at[0] == 0x80;
+}
+
 /* Encodings as new bytes objects; NULL with an exception set. Nibbles are numbers, one in a byte. */
 PyObject *trie_short(const uint8_t *nibbles, size_t count, slice payload, int is_leaf);
+PyObject *trie_leaf(slice path, slice value); /* the path has its flag */
 PyObject *trie_branch(const slice items[BRANCH_ITEMS]);
 
 /* How a parent refers to a node: into `out`, which takes 33 bytes; its size. */

@@ -150,11 +150,7 @@ class _Commit:
 
     def change_tries(self, tries: Sequence[Change]) -> list[Hash32]:
         """Update tries, each with rows of its own; their new roots."""
-        done = update_tries(self._read, tries)
-        for each in done:
-            self.rows.update(each.rows)
-            self.before.update(each.before)
-        return [each.root for each in done]
+        return update_tries(self._read, tries, self.rows, self.before)
 
     def _touched(self, address: Address, changes: StateChanges) -> "_Touched":
         """An account before its storage is changed; rows of slots are noted."""

@@ -10,7 +10,7 @@ from node.native import has, kernels
 from node.primitives.ids import Hash32
 from node.trie import tree
 
-_IN_C: Final = has("trie_updates")
+_IN_C: Final = has("update_tries")
 
 RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a key, or None where there is none."""
@@ -42,17 +42,33 @@ def update_rows(
     read: RowReader, prefix: bytes, changes: dict[bytes, bytes | None], root: Hash32 | None
 ) -> RowsUpdate:
     """Set values by key; None or an empty value deletes. BrokenTrie as `tree.update` has it."""
-    return update_tries(read, [Change(prefix, changes, root)])[0]
+    rows: dict[bytes, bytes | None] = {}
+    before: dict[bytes, bytes | None] = {}
+    (new_root,) = update_tries(read, [Change(prefix, changes, root)], rows, before)
+    return RowsUpdate(new_root, rows, before)
 
 
-def update_tries(read: RowReader, tries: Sequence[Change]) -> list[RowsUpdate]:
-    """`update_rows` of several tries without a common row: in C, nodes of all of them are hashed at once."""
+def update_tries(
+    read: RowReader,
+    tries: Sequence[Change],
+    rows: dict[bytes, bytes | None],
+    before: dict[bytes, bytes | None],
+) -> list[Hash32]:
+    """The new roots of several tries without a common row: in C, nodes of all of them are hashed at once.
+
+    Rows that differ are put into `rows`, and how they were into `before`: nothing is put where BrokenTrie is
+    raised; after other errors, as when there is no memory, both may hold a part and are of no use.
+    """
     if kernels is not None and _IN_C:
         try:
-            return [RowsUpdate(*done) for done in kernels.trie_updates(read, tries)]
+            return [Hash32(root) for root in kernels.update_tries(read, tries, rows, before)]
         except ValueError:
             pass  # the Python form finds the words
-    return [update_rows_in_python(read, *each) for each in tries]
+    done = [update_rows_in_python(read, *each) for each in tries]
+    for each in done:
+        rows.update(each.rows)
+        before.update(each.before)
+    return [each.root for each in done]
 
 
 def update_rows_in_python(

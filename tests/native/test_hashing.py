@@ -7,9 +7,10 @@ from sha3 import keccak_256
 
 from node import native
 from node.trie.ordered_root import ordered_root_in_python
-from node.trie.rows import Change, update_rows_in_python
+from node.trie.rows import Change, update_rows_in_python, update_tries
+from node.trie.tree import BrokenTrie
 
-built = pytest.mark.skipif(not native.has("trie_updates"), reason=f"kernels: {native.in_words()}")
+built = pytest.mark.skipif(not native.has("update_tries"), reason=f"kernels: {native.in_words()}")
 KERNELS = native.kernels
 EDGES = (0, 1, 7, 8, 31, 32, 134, 135, 136, 137, 271, 272, 273, 407, 408, 409)
 """Around the ends of words and blocks."""
@@ -56,6 +57,21 @@ def test_only_bytes_are_messages():
             KERNELS.keccak256_many(messages)
 
 
+def updated(read, tries):
+    """What the kernel makes of several tries, as `update_rows_in_python` has it of each."""
+    rows, before = {}, {}
+    roots = KERNELS.update_tries(read, tries, rows, before)
+    return roots, rows, before
+
+
+def updated_in_python(read, tries):
+    """The same."""
+    done = [update_rows_in_python(read, *each) for each in tries]
+    rows = {key: row for each in done for key, row in each.rows.items()}
+    before = {key: row for each in done for key, row in each.before.items()}
+    return [each.root for each in done], rows, before
+
+
 def drawn_changes(draw, alphabet):
     """Few keys of few different bytes: nodes fork, merge and vanish, and some stay inside their parents."""
     return {
@@ -75,11 +91,10 @@ def test_several_tries_at_once_are_what_each_is_alone(seed):
     for _ in range(6):
         # Without a prefix, the keys of rows are hex digits alone: no others begin so.
         tries = [Change(prefix, drawn_changes(draw, range(2, 18, 5)), roots[prefix]) for prefix in prefixes]
-        done = KERNELS.trie_updates(rows.get, tries)
-        assert done == [update_rows_in_python(rows.get, *each) for each in tries]
-        for prefix, (root, new, _) in zip(prefixes, done, strict=True):
-            roots[prefix] = root
-            rows.update(new)
+        done = updated(rows.get, tries)
+        assert done == updated_in_python(rows.get, tries)
+        roots = dict(zip(prefixes, done[0], strict=True))
+        rows.update(done[1])
         rows = {key: row for key, row in rows.items() if row is not None}
 
 
@@ -88,45 +103,61 @@ def test_a_node_that_is_placed_twice_in_one_walk():
     """What is left of an extension that was split is changed by the same update: it precedes its children."""
     long = bytes(40)
     first = {bytes([0x11, 0x11, 0x10 + low]): long for low in range(3)}
-    rows = KERNELS.trie_updates({}.get, [(b"A", first, None)])[0][1]
+    rows = updated({}.get, [(b"A", first, None)])[1]
     more = {bytes([0x11, 0x11, 0x20]): long, bytes([0x11, 0x12, 0x10]): long, bytes([0x11, 0x11, 0x11]): None}
-    (done,) = KERNELS.trie_updates(rows.get, [(b"A", more, None)])
-    assert done == update_rows_in_python(rows.get, b"A", more, None)
+    assert updated(rows.get, [(b"A", more, None)]) == updated_in_python(rows.get, [(b"A", more, None)])
 
 
 @built
 def test_rows_that_the_reader_gave_are_not_written_to():
     draw = random.Random(1)
     values = {draw.randbytes(2): draw.randbytes(40) for _ in range(600)}
-    rows = {
-        key: row for key, row in KERNELS.trie_updates({}.get, [(b"A", values, None)])[0][1].items() if row
-    }
+    rows = {key: row for key, row in updated({}.get, [(b"A", values, None)])[1].items() if row}
     copies = {key: bytes(bytearray(row)) for key, row in rows.items()}
     for _ in range(30):
         changes = dict.fromkeys(draw.sample(sorted(values), 300)) | {draw.randbytes(2): draw.randbytes(40)}
-        KERNELS.trie_updates(rows.get, [(b"A", changes, None)])
+        updated(rows.get, [(b"A", changes, None)])
         assert rows == copies
 
 
 @built
 def test_no_tries_and_no_changes():
-    assert KERNELS.trie_updates({}.get, []) == []
+    assert updated({}.get, []) == ([], {}, {})
     nothing = update_rows_in_python({}.get, b"A", {}, None)
-    assert KERNELS.trie_updates({}.get, [(b"A", {}, None), (b"O", {}, nothing.root)]) == [nothing, nothing]
+    tries = [(b"A", {}, None), (b"O", {}, nothing.root)]
+    assert updated({}.get, tries) == ([nothing.root] * 2, nothing.rows, nothing.before)
 
 
 @built
 @pytest.mark.parametrize("update", [(b"A", {}), (b"A", [], None), ("A", {}, None), (b"A", {}, 7), []])
 def test_what_is_no_update_is_refused(update):
     with pytest.raises(TypeError):
-        KERNELS.trie_updates({}.get, [(b"O", {}, None), update])
+        KERNELS.update_tries({}.get, [(b"O", {}, None), update], {}, {})
 
 
 @built
 @pytest.mark.parametrize("root", [b"", bytes(31), bytes(32)])
 def test_one_root_that_is_another_refuses_all(root):
+    notes = {b"held": b"1"}, {b"held": b"2"}
     with pytest.raises(ValueError, match="another root"):
-        KERNELS.trie_updates({}.get, [(b"O", {b"k": b"v"}, None), (b"A", {b"k": b"v"}, root)])
+        KERNELS.update_tries({}.get, [(b"O", {b"k": b"v"}, None), (b"A", {b"k": b"v"}, root)], *notes)
+    assert notes == ({b"held": b"1"}, {b"held": b"2"})
+
+
+@pytest.mark.parametrize("broken", [b"A", b"O"])
+def test_tries_of_which_one_is_broken_leave_the_notes_as_they_were(broken):
+    draw = random.Random(5)
+    values = {draw.randbytes(2): draw.randbytes(40) for _ in range(50)}
+    rows = {}
+    for prefix in (b"A", b"O"):
+        rows |= update_rows_in_python({}.get, prefix, values, None).rows
+    del rows[max(key for key in rows if key.startswith(broken))]
+    notes = {b"held": b"1"}, {b"held": b"2"}
+    with pytest.raises(BrokenTrie):
+        update_tries(
+            rows.get, [Change(prefix, dict.fromkeys(values), None) for prefix in (b"A", b"O")], *notes
+        )
+    assert notes == ({b"held": b"1"}, {b"held": b"2"})
 
 
 @built
