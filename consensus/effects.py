@@ -50,6 +50,11 @@ class BuildBlock:
     transactions until then; one that is not goes on and answers late."""
 
 
+@dataclass(frozen=True, slots=True)
+class StopBuilding:
+    """The block asked for last is not wanted any more; no answer need come."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
     """Ask the guarded signer; answered by Signed or SigningRefused."""
@@ -80,4 +85,4 @@ class PersistProposals:
     proposals: tuple[tuple[Address, bool], ...]
 
 
-Effect: TypeAlias = SetTimer | CancelTimer | BuildBlock | Sign | SealBlock | PersistProposals
+Effect: TypeAlias = SetTimer | CancelTimer | BuildBlock | StopBuilding | Sign | SealBlock | PersistProposals

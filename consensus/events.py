@@ -17,6 +17,16 @@ class NewHead:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockComing:
+    """Another's sealed block on top of the head is here and good as far as its header and body tell.
+
+    It is being executed, and mostly a NewHead follows.
+    """
+
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """A timer that the engine set has run out."""
 
@@ -82,6 +92,7 @@ class Proposed:
 
 Event: TypeAlias = (
     NewHead
+    | BlockComing
     | TimerFired
     | BlockBuilt
     | NothingToBuild

@@ -10,6 +10,8 @@ Choices beyond EIP-225 and geth:
 - Building starts `build_lead_ms` before the time to sign, not when the parent arrives: transactions of the
   whole period get in, and signers out of turn, whose block is rarely needed, mostly build nothing. The
   deadline tells the builder how long it may go on collecting.
+- Out of turn it starts later, for mostly a block is on its way; delays begin anew, once on each head, when
+  a sealed block is here and being executed: that may take longer than the head start.
 - Signing happens when the block is due, not before: a signature given in vain may forbid a later one.
 - Out of turn, a head start is added to geth's random delay (up to half a second for each of floor(N / 2) + 1
   signers), so that a signer in turn who is there wins without a race. In the simulation (150 ms delays, 2 s
@@ -29,9 +31,19 @@ from typing import Final, TypeAlias
 from consensus.clique.extra_data import seal_hash, sealed, unsealed
 from consensus.clique.rules import IN_TURN, NONCE_AUTHORISE, NONCE_DROP, OUT_OF_TURN, CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
-from consensus.effects import BuildBlock, CancelTimer, Effect, PersistProposals, SealBlock, SetTimer, Sign
+from consensus.effects import (
+    BuildBlock,
+    CancelTimer,
+    Effect,
+    PersistProposals,
+    SealBlock,
+    SetTimer,
+    Sign,
+    StopBuilding,
+)
 from consensus.events import (
     BlockBuilt,
+    BlockComing,
     Event,
     LastSigned,
     NewHead,
@@ -58,6 +70,8 @@ SIGN_RETRY_MS: Final = 5_000
 UNANSWERED_MAX: Final = 16
 """Blocks kept for a signer that does not answer; the oldest is given up."""
 BUILD_LEAD_MS: Final = 1_000
+OUT_OF_TURN_LEAD_MS: Final = 250
+"""As long as executing what waits takes mostly; a block that takes longer is signed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +139,26 @@ class CliqueEngine:
         empty_blocks: bool = True,
         proposals: Iterable[tuple[Address, bool]] = (),
         build_lead_ms: int = BUILD_LEAD_MS,
+        out_of_turn_lead_ms: int | None = None,
     ) -> None:
         """`vanity` opens the extra data of each block (32 bytes); `proposals` are those persisted last.
 
         `build_lead_ms`: how long before signing a block is built, at most a period: the builder's budget and
-        a margin for the state root.
+        a margin for the state root. `out_of_turn_lead_ms`: the same out of turn; None for as long.
         """
         self._spec = spec
         self._signer = signer
         self._vanity = vanity
         self._empty_blocks = empty_blocks and spec.period_s > 0
         self._lead_ms = min(build_lead_ms, spec.period_s * 1000)
+        late_ms = self._lead_ms if out_of_turn_lead_ms is None else out_of_turn_lead_ms
+        self._out_of_turn_lead_ms = min(self._lead_ms, late_ms)
         self._proposals = StandingProposals(proposals)
         self._is_checkpoint = CliqueRules(spec).is_checkpoint
         self._head: Header | None = None
         self._state: CliqueSnapshot | None = None
         self._stage: _Stage = _Resting("no head is known yet")
+        self._gave_way_on: Hash32 | None = None
         self._asked: dict[Hash32, Block] = {}
         """Blocks by the digest that the signer was asked to sign and has not answered."""
 
@@ -174,6 +192,8 @@ class CliqueEngine:
             case NewHead(header, state):
                 assert isinstance(state, CliqueSnapshot)
                 return self._new_head(header, state, now_ms)
+            case BlockComing(header):
+                return self._coming(header, now_ms)
             case TimerFired(name):
                 return self._timer_fired(name, now_ms)
             case BlockBuilt(block):
@@ -207,6 +227,24 @@ class CliqueEngine:
         self._stage = _Resting("dropped its work for a new head")
         return [] if timer is None else [CancelTimer(timer)]
 
+    def _coming(self, header: Header, now_ms: int) -> list[Effect]:
+        """Wait anew for a block that is being executed, once: who signs bad ones must not stop the others."""
+        head_hash = None if self._head is None else self._head.hash
+        if header.parent_hash != head_hash or self._gave_way_on == head_hash:
+            return []
+        effects: list[Effect] = []
+        match self._stage:
+            case _Building(request) if request.difficulty == OUT_OF_TURN:
+                effects = [StopBuilding()]
+            case _Waiting(_, in_turn=False):
+                pass
+            case _Holding(_, block) if block.header.difficulty == OUT_OF_TURN:
+                pass
+            case _:
+                return []
+        self._gave_way_on = head_hash
+        return [*effects, *self._drop_work(), *self._plan(now_ms)]
+
     def _plan(self, now_ms: int) -> list[Effect]:
         """What to do on the present head, from nothing done yet."""
         assert self._head is not None
@@ -228,7 +266,7 @@ class CliqueEngine:
         self._stage = _Waiting(f"build on {self._head.ref}", in_turn=distance == 0)
         if distance == 0:
             return [SetTimer(self._stage.timer, due_ms - self._lead_ms)]
-        at_ms = due_ms + self._head_start_ms() - self._lead_ms
+        at_ms = due_ms + self._head_start_ms() - self._out_of_turn_lead_ms
         return [SetTimer(self._stage.timer, at_ms, jitter_ms_max=self._state.limit * DELAY_PER_SIGNER_MS)]
 
     def _slot_s(self) -> int:
@@ -244,7 +282,8 @@ class CliqueEngine:
         match self._stage:
             case _Waiting(timer, in_turn) if timer == name:
                 slot_ms = self._slot_s() * 1000
-                return self._build(max(slot_ms, now_ms if in_turn else now_ms + self._lead_ms), now_ms)
+                sign_at_ms = now_ms if in_turn else now_ms + self._out_of_turn_lead_ms
+                return self._build(max(slot_ms, sign_at_ms), now_ms)
             case _Holding(timer, block) | _Refused(timer, block, _) if timer == name:
                 return self._sign(block)
             case _:

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from consensus.clique.engine import SIGN_KIND, CliqueEngine
+from consensus.clique.engine import OUT_OF_TURN_LEAD_MS, SIGN_KIND, CliqueEngine
 from node.app.anchoring import start_anchoring
 from node.app.evidence import open_evidence
 from node.app.identity import load_identity
@@ -142,6 +142,7 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync, peering: Peering) -> 
         production.extra_vanity.encode().ljust(32, b"\0"),
         production.empty_blocks,
         standing_proposals(node.kv),
+        out_of_turn_lead_ms=OUT_OF_TURN_LEAD_MS,
     )
     builder = BlockBuilder(
         node.chain.reader,
@@ -150,7 +151,7 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync, peering: Peering) -> 
         production,
         permit=node.chain.account_rules.check if spec.account_permissioning else None,
     )
-    return Driver(
+    driver = Driver(
         engine,
         reader=node.chain.reader,
         importer=node.chain.importer,
@@ -161,6 +162,8 @@ def _driver(node: Node, signer: GuardedSigner, sync: Sync, peering: Peering) -> 
         announce=sync.announce_block,
         last_signed=lambda: last_signed(signer.last(SIGN_KIND)),
     )
+    sync.on_coming(driver.block_coming)
+    return driver
 
 
 def _outer_signer(node: Node, signer: GuardedSigner) -> Signer:

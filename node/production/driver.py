@@ -15,11 +15,12 @@ A key that cannot sign, a refusal of the guard or a block that the chain refuses
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -31,10 +32,12 @@ from consensus.effects import (
     SealBlock,
     SetTimer,
     Sign,
+    StopBuilding,
 )
 from consensus.engine import Engine
 from consensus.events import (
     BlockBuilt,
+    BlockComing,
     Event,
     LastSigned,
     NewHead,
@@ -48,11 +51,11 @@ from consensus.events import (
 from node.chain.execution import BuiltBlock
 from node.chain.importer import ImportResult
 from node.chain.reader import ChainReader
-from node.primitives.block import Block, BlockRef
+from node.primitives.block import Block, BlockRef, Header
 from node.primitives.errors import ChainError, RequestError
 from node.primitives.ids import Address, Hash32
-from node.primitives.transaction import Transaction
-from node.production.builder import BlockBuilder, BlockInProgress, Offered
+from node.production.builder import BlockBuilder, BlockInProgress
+from node.production.ports import Door, Pool
 from node.production.recovery import persist_proposals
 from node.production.signing import signing_request
 from node.signing.signer import Signer, SigningError
@@ -70,30 +73,6 @@ FINISH_RESERVE_S: Final = 0.1
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-class Door(Protocol):
-    """What the driver asks of the importer."""
-
-    async def import_block(self, block: Block) -> ImportResult:
-        """Take the block in; it is durable on return."""
-        ...
-
-    async def remember_built(self, built: BuiltBlock) -> None:
-        """Hand over what was executed while building."""
-        ...
-
-
-class Pool(Protocol):
-    """What the driver asks of the transaction pool."""
-
-    def select(self, base_fee: int | None, taken: Mapping[Address, int]) -> Offered:
-        """What a block should take, best first, beyond the nonces that it has of each sender."""
-        ...
-
-    def subscribe(self) -> trio.MemoryReceiveChannel[tuple[Transaction, ...]]:
-        """Batches of transactions that a block could take now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +182,11 @@ class Driver:
         if asked.refusal is not None:
             raise asked.refusal
 
+    def block_coming(self, header: Header) -> None:
+        """A sealed block is here and is being executed; not heard of when we lag behind."""
+        with suppress(trio.WouldBlock):
+            self._send.send_nowait(BlockComing(header))
+
     # --- the loop
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -243,6 +227,8 @@ class Driver:
                 self._stop_building()
                 self._build = _Build(effect)
                 nursery.start_soon(self._run_build, self._build)
+            case StopBuilding():
+                self._stop_building()
             case Sign():
                 nursery.start_soon(self._sign, effect)
             case PersistProposals(proposals):

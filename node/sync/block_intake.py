@@ -82,6 +82,8 @@ class BlockIntake:
         self._fetching: dict[Hash32, list[Member]] = {}
         self._refused: Recent[Hash32] = Recent(REFUSED_REMEMBERED)
         self._checking = trio.CapacityLimiter(1)
+        self.tell_coming: Callable[[Header], None] = lambda _: None
+        """Called when a block has passed all checks but its execution."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Import what was checked, and fetch what was announced, until cancelled."""
@@ -132,6 +134,7 @@ class BlockIntake:
         self._under_way.add(block.hash)
         try:
             await trio.to_thread.run_sync(self._verify, parent, block, limiter=self._checking)
+            self.tell_coming(block.header)
             is_as_it_came = message.total_difficulty == total_difficulty
             self._gossip.send_block(message if is_as_it_came else NewBlock(block, total_difficulty))
             self._put.send_nowait(_Checked(block, total_difficulty, member))

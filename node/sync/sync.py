@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from node.primitives.block import Block
+from node.primitives.block import Block, Header
 from node.sync.block_intake import BlockIntake
 from node.sync.downloader import Downloader, SyncProgress
 from node.sync.gossip import Gossip
@@ -91,6 +91,10 @@ class Sync:
         assert total_difficulty is not None, "a block is imported before it is announced"
         self._gossip.send_block(NewBlock(block, total_difficulty))
         self._gossip.announce_block(block.ref)
+
+    def on_coming(self, tell: Callable[[Header], None]) -> None:
+        """Tell whoever makes blocks of each new one that only has to be executed."""
+        self._blocks.tell_coming = tell
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Catch up, import and pass on until cancelled. StorageError goes through: it stops the node."""

@@ -9,10 +9,20 @@ import trio
 from trio.testing import MockClock
 
 from consensus.clique.extra_data import seal_hash, unsealed
-from consensus.effects import BuildBlock, CancelTimer, Effect, PersistProposals, SealBlock, SetTimer, Sign
+from consensus.effects import (
+    BuildBlock,
+    CancelTimer,
+    Effect,
+    PersistProposals,
+    SealBlock,
+    SetTimer,
+    Sign,
+    StopBuilding,
+)
 from consensus.errors import ProposalRefused
 from consensus.events import (
     BlockBuilt,
+    BlockComing,
     Event,
     LastSigned,
     NewHead,
@@ -287,6 +297,28 @@ async def test_a_new_head_calls_the_build_off(autojump_clock: MockClock) -> None
     await during(stage.driver.run, work)
     assert stage.engine.events(BlockBuilt) == []
     assert len(stage.engine.events(NewHead)) == 2
+
+
+async def test_a_block_that_is_coming_is_told_and_a_build_that_is_not_wanted_ends(
+    autojump_clock: MockClock,
+) -> None:
+    stage = Stage()
+
+    def script(event: Event) -> list[Effect]:
+        if isinstance(event, BlockComing):
+            return [StopBuilding()]
+        return [stage.request(deadline_ms=T0 + 5000)] if isinstance(event, NewHead) else []
+
+    stage.engine.script = script
+
+    async def work() -> None:
+        await trio.sleep(1.0)
+        stage.driver.block_coming(stage.maker.head)
+        await trio.sleep(10.0)
+
+    await during(stage.driver.run, work)
+    assert stage.engine.events(BlockComing) == [BlockComing(stage.maker.head)]
+    assert stage.engine.events(BlockBuilt) == []
 
 
 async def test_another_request_replaces_the_build(autojump_clock: MockClock) -> None:

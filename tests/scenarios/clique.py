@@ -1,10 +1,12 @@
 """Plays Clique stories: commands in, the engine's effects out as text.
 
-Before the engine:      network signers=ABC period=2 epoch=30000    node B lead=500 empty=yes proposals=+D,-C
+Before the engine:      network signers=ABC period=2 epoch=30000
+                        node B lead=500 late=500 empty=yes proposals=+D,-C
 The chain it sees:      chain BC D+E      blocks in a row, each by its letter; +E a vote to admit E
                         branch 2 DA       forget the blocks above 2, then go on with D and A
                         adopt             the block that the engine sealed last is the tip now
 Events at a time:       4.0 head          the tip of the chain is the head now
+                        4.0 coming X      X's block on the tip is here, and is being executed
                         4.0 fire          the timer that was set last runs out
                         4.0 stale NAME    a timer runs out that was replaced or cancelled in the meantime
                         4.0 built         answers the engine; also: nothing, waiting, signed, refused WHY
@@ -19,10 +21,20 @@ from dataclasses import replace
 from consensus.clique.engine import CliqueEngine
 from consensus.clique.rules import NONCE_AUTHORISE, CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
-from consensus.effects import BuildBlock, CancelTimer, Effect, PersistProposals, SealBlock, SetTimer, Sign
+from consensus.effects import (
+    BuildBlock,
+    CancelTimer,
+    Effect,
+    PersistProposals,
+    SealBlock,
+    SetTimer,
+    Sign,
+    StopBuilding,
+)
 from consensus.errors import ProposalRefused
 from consensus.events import (
     BlockBuilt,
+    BlockComing,
     Event,
     LastSigned,
     NewHead,
@@ -94,6 +106,7 @@ class CliqueStory:
             empty_blocks=options.get("empty", "yes") == "yes",
             proposals=[(chains.address(name), authorise) for name, authorise in proposals],
             build_lead_ms=int(options.get("lead", "500")),
+            out_of_turn_lead_ms=int(options.get("late", options.get("lead", "500"))),
         )
         return []
 
@@ -135,6 +148,10 @@ class CliqueStory:
         match command:
             case "head":
                 return NewHead(*self._chain[-1])
+            case "coming":
+                parent, state = self._chain[-1]
+                after_s = max(self._spec.period_s, 1)
+                return BlockComing(chains.child(self._rules, state, parent, rest, after_s=after_s))
             case "fire":
                 return TimerFired(self._timer)
             case "stale":
@@ -188,6 +205,8 @@ class CliqueStory:
             case BuildBlock():
                 self._request = effect
                 return self._describe(effect)
+            case StopBuilding():
+                return "stop building"
             case Sign():
                 self._sign = effect
                 return f"sign {effect.kind} #{effect.height} 0x{effect.digest[:4].hex()}"

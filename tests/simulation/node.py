@@ -14,10 +14,20 @@ from consensus.clique.engine import CliqueEngine
 from consensus.clique.extra_data import SEAL_BYTES, seal_hash
 from consensus.clique.rules import CliqueRules
 from consensus.clique.snapshot import CliqueSnapshot
-from consensus.effects import BuildBlock, CancelTimer, Effect, PersistProposals, SealBlock, SetTimer, Sign
+from consensus.effects import (
+    BuildBlock,
+    CancelTimer,
+    Effect,
+    PersistProposals,
+    SealBlock,
+    SetTimer,
+    Sign,
+    StopBuilding,
+)
 from consensus.errors import ProposalRefused
 from consensus.events import (
     BlockBuilt,
+    BlockComing,
     Event,
     LastSigned,
     NewHead,
@@ -138,6 +148,7 @@ class Node:
             empty_blocks=options.empty_blocks,
             proposals=self.disk.proposals,
             build_lead_ms=options.lead_ms,
+            out_of_turn_lead_ms=options.out_of_turn_lead_ms,
         )
         self._process = Process(engine)
         self.running = True
@@ -202,6 +213,8 @@ class Node:
                     self._world.network.send(self.name, sender, Ask(head))
             case NewBlock(header):
                 if header.parent_hash in self.disk.headers:
+                    if self._world.options.gives_way:
+                        self._feed(BlockComing(header))
                     self._later(self._world.random.uniform(1, 30), lambda: self._take(header))
                 elif header.hash not in self.disk.headers:
                     self._world.network.send(self.name, sender, Ask(header.hash))
@@ -285,6 +298,8 @@ class Node:
                     self._world.random.uniform(1, self._world.options.build_ms_max),
                     lambda: self._build(effect),
                 )
+            case StopBuilding():
+                pass  # the answer comes all the same: a driver may be done already
             case Sign():
                 self._later(
                     self._world.random.uniform(0, self._world.options.sign_ms_max), lambda: self._sign(effect)

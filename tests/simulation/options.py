@@ -41,6 +41,9 @@ class Options:
     skew_ms_max: int = 0
     """Clocks are wrong by up to this, each way."""
     lead_ms: int = 500
+    out_of_turn_lead_ms: int | None = None
+    gives_way: bool = False
+    """Engines hear of blocks that are here and not imported yet."""
     partition_chance: float = 0.0
     """Of the network being cut anew, each period."""
     reset_chance: float = 0.0
@@ -84,4 +87,6 @@ def draw(random: Random) -> Options:
         crash_chance=random.choice([0.0, 0.02, 0.1]),
         crash_when_signing_chance=random.choice([0.0, 0.1]),
         refusal_chance=random.choice([0.0, 0.1]),
+        out_of_turn_lead_ms=random.choice([None, 50, 250]),
+        gives_way=random.choice([False, True]),
     )

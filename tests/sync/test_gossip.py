@@ -152,6 +152,23 @@ async def test_a_block_is_passed_on_before_it_is_imported(nursery, autojump_cloc
     assert slow.chain.head == BASE.head.header
 
 
+async def test_who_makes_blocks_hears_of_a_good_one_before_it_is_imported_and_of_no_bad_one(
+    nursery, autojump_clock
+) -> None:
+    node = await Node("us", nursery, BASE, import_s=60.0).start()
+    coming: list[Any] = []
+    node.sync.on_coming(coming.append)
+    branch = BASE.fork(20).grow(1)
+    liar, honest_peer = await scripted(node, "liar"), await scripted(node, "honest")
+    bad = Block(branch.head.header, Body((signed(key_of(0), 0),)))
+    liar.send(NewBlock(bad, branch.total_difficulty))
+    await trio.sleep(1)
+    assert not coming
+    honest_peer.send(NewBlock(branch.head, branch.total_difficulty))
+    await until(lambda: coming == [branch.head.header], within_s=1)
+    assert node.chain.head == BASE.head.header
+
+
 async def test_children_wait_for_a_parent_that_is_being_imported(nursery, autojump_clock) -> None:
     node = await Node("us", nursery, BASE, import_s=5.0).start()
     branch = BASE.fork(20).grow(4)
