@@ -67,6 +67,12 @@ def layered_row(
 ) -> bytes | None:
     """The row of the first layer that has the key, or what `beneath` answers."""
 
+def held(known: dict[Any, Any], read: Callable[[Any], Any], key: Any, /) -> Any:
+    """What a dict has for a key; where it has nothing, what is read, and put there."""
+
+def slot_value(read: Callable[[bytes], bytes | None], prefix: bytes, slot: int, /) -> int:
+    """The number in the row under the prefix and the slot's 32 bytes; 0 where there is none."""
+
 def pack_images(
     into: dict[bytes, bytes | None],
     blocks: tuple[tuple[int, dict[bytes, bytes | None], dict[bytes, bytes | None]], ...],
@@ -118,12 +124,9 @@ def bind_receipt(cls: type, names: tuple[str, ...], /) -> None:
 def encode_receipts(receipts: Iterable[Any], /) -> list[bytes]:
     """The EIP-2718 envelopes of receipts, which remember them."""
 
-def made(cls: type, names: tuple[str, ...], values: tuple[Any, ...], /) -> Any:
-    """An object of a class with slots, without calling its __init__. Nothing that it is given may ever lead
-    to an object of this class: the garbage collector is not told of it."""
-
-def named(cls: type, items: tuple[Any, ...], /) -> Any:
-    """A tuple of a class of named tuples: what tuple.__new__ gives, in half the time."""
+def maker(cls: Any, names: tuple[str, ...], defaults: tuple[Any, ...], collected: bool, /) -> Any:
+    """What makes objects of a class from the values of its fields, in their order: tuples, or objects with a
+    slot for each name. The last fields have defaults, where a class stands for a new object of it."""
 
 def recover_senders(encodings: list[bytes], /) -> list[bytes | None]:
     """Senders of encoded transactions; None where nobody signed. ValueError for what is left to Python."""
@@ -149,11 +152,28 @@ def hash_of(*words: int) -> int:
 def word_at(data: bytes, offset: int, /) -> int:
     """32 bytes from an offset on, zeros past the end."""
 
+def word_of(data: bytes | bytearray, /) -> int:
+    """The number that at most 32 bytes are."""
+
+def bytes_of(word: int, /) -> bytes:
+    """A number below 2**256 in 32 bytes."""
+
 def word_bytes(words: tuple[int, ...], /) -> tuple[bytes, ...]:
     """Each of them in 32 bytes."""
 
-def bind_storage(sload: Callable[..., int], sstore: Callable[..., None], slot: int, warm: int, /) -> None:
-    """Take the same in Python, and the kinds of undo entries; once, before `sload` and `sstore`."""
+def bind_storage(
+    sload: Callable[..., int],
+    sstore: Callable[..., None],
+    log_data: Callable[..., None],
+    slot: int,
+    warm: int,
+    frame: type,
+    world: type,
+    slots: type,
+    log: type,
+    /,
+) -> None:
+    """Take the same in Python, the kinds of undo entries, and the classes; once, before what follows."""
 
 def sload(frame: Any, slot: int, /) -> int:
     """SLOAD from Berlin on; `frame` as in node.execution.evm."""
@@ -166,3 +186,6 @@ def interpret(program: Any, pc: int, stack: list[int], frame: Any, /) -> Any:
 
 def sstore(frame: Any, slot: int, value: int, /) -> None:
     """SSTORE from London on."""
+
+def log_data(frame: Any, data: bytes, topics: tuple[int, ...], /) -> None:
+    """LOG0 to LOG4, paid for."""

@@ -2,7 +2,7 @@
 
 #include "kernels.h"
 
-enum { BLOOM = 256, VALUE = 32, VALUES_KEPT = 2048 };
+enum { BLOOM = 256, VALUE = 32, VALUES_KEPT = 8192 };
 
 /* Contracts and topics come again and again: the hashes of some of them. */
 static struct {

@@ -58,7 +58,7 @@ outcome interpret_items(machine *at, uint8_t opcode)
         return push(at, PyLong_FromSsize_t(at->pc));
     if (opcode < DUP1) {
         size_t bytes = (size_t)(opcode - PUSH1 + 1);
-        outcome done = push(at, _PyLong_FromByteArray(at->code + at->pc + 1, bytes, 0, 0));
+        outcome done = push(at, number_from(at->code + at->pc + 1, bytes));
         at->pc += (Py_ssize_t)bytes;
         return done;
     }
@@ -154,7 +154,7 @@ outcome interpret_memory(machine *at, uint8_t opcode)
         return UNUSUAL;
     uint8_t *word = (uint8_t *)PyByteArray_AS_STRING(at->memory) + place;
     if (opcode == MLOAD)
-        return replace(at, 1, _PyLong_FromByteArray(word, WORD, 0, 0));
+        return replace(at, 1, number_from(word, WORD));
     if (number_bytes(item(at, 1), word, WORD) < 0)
         return FAILED;
     drop(at, 2);

@@ -20,19 +20,13 @@ void keccak_many(const keccak_job *jobs, size_t count);
 typedef struct { size_t start, end; int is_list; } rlp_bounds;
 int rlp_item(const uint8_t *data, size_t position, size_t limit, rlp_bounds *item);
 
-/* A number of Python's in so many bytes, highest first; -1 with OverflowError where it has no place in them. */
-static inline int number_bytes(PyObject *number, uint8_t *out, size_t size)
-{
-    if (!PyLong_Check(number)) {
-        PyErr_SetString(PyExc_TypeError, "a number is expected");
-        return -1;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    return _PyLong_AsByteArray((PyLongObject *)number, out, size, 0, 0, 1);
-#else
-    return _PyLong_AsByteArray((PyLongObject *)number, out, size, 0, 0);
-#endif
-}
+/* words.c: a number of Python's in so many bytes, highest first; -1 with OverflowError where it has no place in
+ * them, or TypeError. And back: 32 bytes at most. */
+int number_bytes(PyObject *number, uint8_t *out, size_t size);
+PyObject *number_from(const uint8_t *bytes, size_t size);
+
+/* The same for a tuple of numbers below 2**256 as one of 32 bytes each; NULL with an exception for anything else. */
+PyObject *bytes_of_words(PyObject *words);
 
 /* Functions of the module, one table per file. */
 extern PyMethodDef keccak_methods[];

@@ -40,9 +40,7 @@ static int is_plain(PyObject *value)
     return !PyObject_IS_GC(value) || (PyTuple_Check(value) && !PyObject_GC_IsTracked(value));
 }
 
-/* Whether that is so for all that a tuple holds; then it is left out of garbage collections from now on, as
- * CPython does by itself, but only with tuples that are of no class of their own. */
-static int made_plain(PyObject *tuple)
+int made_plain(PyObject *tuple)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *item = PyTuple_GET_ITEM(tuple, i);
@@ -54,54 +52,118 @@ static int made_plain(PyObject *tuple)
     return 1;
 }
 
-/* An object whose class is frozen, its attributes set all the same: what __init__ of a dataclass does. Of values
- * only that lead to no object of this class: the garbage collector is not told of it. */
-static PyObject *py_made(PyObject *self, PyObject *const *args, Py_ssize_t count)
+/* --- makers: functions that make objects of one class from the values of its fields, as the class does when it is
+ * called, but without running Python. What class that may be, node.native.maker says. */
+
+enum { CLASS, DEFAULTS, LAYOUT, COLLECTED };
+/* What a maker holds: a tuple of these. */
+
+static const char *const layout_name = "node.native.layout";
+
+static const layout *layout_of(PyObject *maker, Py_ssize_t given)
 {
-    (void)self;
-    if (count != 3 || !PyType_Check(args[0]) || !PyTuple_Check(args[1]) || !PyTuple_Check(args[2])
-        || PyTuple_GET_SIZE(args[1]) != PyTuple_GET_SIZE(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "a class, names and as many values are expected");
-        return NULL;
-    }
-    PyTypeObject *type = (PyTypeObject *)args[0];
-    PyObject *made = type->tp_alloc(type, 0);
-    for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(args[1]); i++) {
-        PyObject *name = PyTuple_GET_ITEM(args[1], i), *value = PyTuple_GET_ITEM(args[2], i);
-        Py_ssize_t offset = offset_of(type, name);
-        if (offset >= 0)
-            Py_XSETREF(*(PyObject **)((char *)made + offset), Py_NewRef(value));
-        else if (PyObject_GenericSetAttr(made, name, value) < 0)
+    const layout *found = PyCapsule_GetPointer(PyTuple_GET_ITEM(maker, LAYOUT), layout_name);
+    Py_ssize_t defaults = PyTuple_GET_SIZE(PyTuple_GET_ITEM(maker, DEFAULTS));
+    if (found == NULL || (given <= found->count && given >= found->count - defaults))
+        return found;
+    PyErr_Format(PyExc_TypeError, "%R has %zd fields, %zd with a default, not %zd", found->type, found->count,
+        defaults, given);
+    return NULL;
+}
+
+/* A field that was not given: a class stands for a new object of it. */
+static PyObject *default_of(PyObject *maker, Py_ssize_t from_the_last)
+{
+    PyObject *defaults = PyTuple_GET_ITEM(maker, DEFAULTS);
+    PyObject *found = PyTuple_GET_ITEM(defaults, PyTuple_GET_SIZE(defaults) - from_the_last);
+    return PyType_Check(found) ? PyObject_CallNoArgs(found) : Py_NewRef(found);
+}
+
+static PyObject *make_object(PyObject *maker, PyObject *const *values, Py_ssize_t given)
+{
+    const layout *of = layout_of(maker, given);
+    PyObject *made = of == NULL ? NULL : of->type->tp_alloc(of->type, 0);
+    for (Py_ssize_t i = 0; made != NULL && i < of->count; i++) {
+        PyObject *value = i < given ? Py_NewRef(values[i]) : default_of(maker, of->count - i);
+        if (value == NULL)
             Py_CLEAR(made);
-        if (PyTuple_CheckExact(value))
-            made_plain(value);
+        else
+            *slot_of(of, made, (int)i) = value;
     }
-    if (made != NULL && PyObject_IS_GC(made))
+    if (made == NULL || PyTuple_GET_ITEM(maker, COLLECTED) == Py_True)
+        return made;
+    for (Py_ssize_t i = 0; i < given; i++)
+        if (PyTuple_CheckExact(values[i]))
+            made_plain(values[i]);
+    if (PyObject_IS_GC(made))
         PyObject_GC_UnTrack(made);
     return made;
 }
 
-/* The same for a class of named tuples, by their items alone. */
-static PyObject *py_named(PyObject *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *make_tuple(PyObject *maker, PyObject *const *items, Py_ssize_t given)
 {
-    (void)self;
-    if (count != 2 || !PyType_Check(args[0]) || !PyType_IsSubtype((PyTypeObject *)args[0], &PyTuple_Type)
-        || !PyTuple_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "a class of tuples and a tuple are expected");
+    PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(maker, CLASS);
+    if (given != PyLong_AsSsize_t(PyTuple_GET_ITEM(maker, LAYOUT))) {
+        PyErr_Format(PyExc_TypeError, "%R has %S fields, not %zd", type, PyTuple_GET_ITEM(maker, LAYOUT), given);
         return NULL;
     }
-    PyTypeObject *type = (PyTypeObject *)args[0];
-    Py_ssize_t size = PyTuple_GET_SIZE(args[1]);
-    PyObject *made = type->tp_alloc(type, size);
-    for (Py_ssize_t i = 0; made != NULL && i < size; i++)
-        PyTuple_SET_ITEM(made, i, Py_NewRef(PyTuple_GET_ITEM(args[1], i)));
+    PyObject *made = type->tp_alloc(type, given);
+    for (Py_ssize_t i = 0; made != NULL && i < given; i++)
+        PyTuple_SET_ITEM(made, i, Py_NewRef(items[i]));
     if (made != NULL)
         made_plain(made);
     return made;
 }
 
+static void free_layout(PyObject *capsule)
+{
+    layout *of = PyCapsule_GetPointer(capsule, layout_name);
+    Py_DECREF((PyObject *)of->type);
+    PyMem_Free(of);
+}
+
+static PyObject *capsule_of(PyObject *cls, PyObject *names)
+{
+    layout *of = PyMem_Calloc(1, sizeof *of);
+    if (of == NULL)
+        return PyErr_NoMemory();
+    PyObject *bound = bind_layout(of, cls, names);
+    PyObject *capsule = bound == NULL ? NULL : PyCapsule_New(of, layout_name, free_layout);
+    Py_XDECREF(bound);
+    if (capsule == NULL) {
+        Py_XDECREF((PyObject *)of->type);
+        PyMem_Free(of);
+    }
+    return capsule;
+}
+
+static PyObject *py_maker(PyObject *self, PyObject *args)
+{
+    (void)self;
+    static PyMethodDef of_objects = {
+        "make", (PyCFunction)(void (*)(void))make_object, METH_FASTCALL, "An object with these attributes.",
+    };
+    static PyMethodDef of_tuples = {
+        "make", (PyCFunction)(void (*)(void))make_tuple, METH_FASTCALL, "A tuple of these items.",
+    };
+    PyObject *cls, *names, *defaults, *collected;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!", &PyType_Type, &cls, &PyTuple_Type, &names, &PyTuple_Type, &defaults,
+            &PyBool_Type, &collected))
+        return NULL;
+    int of_items = PyType_IsSubtype((PyTypeObject *)cls, &PyTuple_Type);
+    if (PyTuple_GET_SIZE(defaults) > (of_items ? 0 : PyTuple_GET_SIZE(names))) {
+        PyErr_SetString(PyExc_ValueError, "no more defaults than fields, and none for tuples");
+        return NULL;
+    }
+    PyObject *place = of_items ? PyLong_FromSsize_t(PyTuple_GET_SIZE(names)) : capsule_of(cls, names);
+    PyObject *held = place == NULL ? NULL : PyTuple_Pack(4, cls, defaults, place, collected);
+    PyObject *made = held == NULL ? NULL : PyCFunction_New(of_items ? &of_tuples : &of_objects, held);
+    Py_XDECREF(held);
+    Py_XDECREF(place);
+    return made;
+}
+
 PyMethodDef slots_methods[] = {
-    {"made", (PyCFunction)(void (*)(void))py_made, METH_FASTCALL, "An object with these attributes."},
-    {"named", (PyCFunction)(void (*)(void))py_named, METH_FASTCALL, "A tuple of this class with these items."},
+    {"maker", py_maker, METH_VARARGS, "What makes objects of a class."},
     {NULL, NULL, 0, NULL},
 };

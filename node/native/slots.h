@@ -5,7 +5,7 @@
 
 #include "kernels.h"
 
-enum { SLOTS_MAX = 20 };
+enum { SLOTS_MAX = 24 };
 
 typedef struct {
     PyTypeObject *type;
@@ -19,5 +19,9 @@ static inline PyObject **slot_of(const layout *of, PyObject *object, int index)
 {
     return (PyObject **)((char *)object + of->offsets[index]);
 }
+
+/* Whether a tuple holds nothing that could ever lead back to it; then it is left out of garbage collections from
+ * now on, as CPython does by itself, but only with tuples that are of no class of their own. */
+int made_plain(PyObject *tuple);
 
 #endif

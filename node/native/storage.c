@@ -1,67 +1,97 @@
-/* SLOAD and SSTORE of London on the dicts and sets of node.execution.evm.world, where nothing is unusual.
+/* SLOAD and SSTORE of London and LOG on the objects of node.execution.evm.world, where nothing is unusual.
  *
- * Whatever is (too little gas, a static call, a refund) is left to the same in Python, before any change. */
+ * Whatever is (too little gas, a static call, a refund, objects of other classes) is left to the same in Python,
+ * before any change. */
 
-#include "kernels.h"
+#include "slots.h"
 
 enum { SENTRY = 2300, COLD = 2100, COLD_READ = 2000, SAME = 100, SET = 20000, RESET = 2900 };
 
 static PyObject *load_in_python, *store_in_python, *slot_kind, *warm_kind;
-static PyObject *n_world, *n_address, *n_gas, *n_static, *n_warm, *n_accessed, *n_undo, *n_slots, *n_originals,
-    *n_before, *n_read;
+static PyObject *log_in_python;
+static PyTypeObject *log_type;
+static layout frames, worlds, slots_of_accounts; /* Frame, World and Slots: the slots below, in this order */
+enum { F_WORLD, F_ADDRESS, F_GAS, F_STATIC };
+enum { W_WARM, W_ACCESSED, W_UNDO, W_SLOTS, W_ORIGINALS, W_LOGS };
+enum { S_BEFORE, S_READ };
 
+/* Where an access goes. What the frame holds is not held again. */
 typedef struct {
-    PyObject *frame, *world, *address, *key, *warm, *slots, *value;
+    PyObject *frame, *world, *address, *warm;
+    PyObject *key, *slots, *value;
     long long gas;
     int is_warm;
 } place;
 
 static void leave(place *at)
 {
-    Py_XDECREF(at->world);
-    Py_XDECREF(at->address);
     Py_XDECREF(at->key);
-    Py_XDECREF(at->warm);
     Py_XDECREF(at->slots);
     Py_XDECREF(at->value);
 }
 
-/* As _Slots.__missing__: what the parent says, once for each slot of a block. */
+static int is_a(PyObject *object, const layout *of)
+{
+    return object != NULL && of->type != NULL && PyObject_TypeCheck(object, of->type);
+}
+
+static PyObject *of_world(place *at, int index)
+{
+    return *slot_of(&worlds, at->world, index);
+}
+
+/* Whether the frame and its world are objects that we know. */
+static int enter(place *at, PyObject *frame)
+{
+    memset(at, 0, sizeof *at);
+    if (!is_a(frame, &frames))
+        return 0;
+    at->frame = frame;
+    at->world = *slot_of(&frames, frame, F_WORLD);
+    at->address = *slot_of(&frames, frame, F_ADDRESS);
+    if (at->address == NULL || !is_a(at->world, &worlds))
+        return 0;
+    PyObject *accessed = of_world(at, W_ACCESSED), *undo = of_world(at, W_UNDO);
+    PyObject *storage = of_world(at, W_SLOTS), *originals = of_world(at, W_ORIGINALS);
+    at->warm = of_world(at, W_WARM);
+    return at->warm != NULL && PySet_Check(at->warm) && undo != NULL && PyList_Check(undo) && storage != NULL
+        && PyDict_Check(storage) && originals != NULL && PyDict_Check(originals) && accessed != NULL;
+}
+
+/* As Slots.__missing__: what the parent says, once for each slot of a block. */
 static PyObject *read_slot(PyObject *slots, PyObject *slot)
 {
-    PyObject *before = PyObject_GetAttr(slots, n_before), *value = NULL;
-    PyObject *read = before == NULL ? NULL : PyObject_GetAttr(slots, n_read);
-    if (read != NULL && PyDict_Check(before))
-        value = PyObject_CallOneArg(read, slot);
+    PyObject *before = *slot_of(&slots_of_accounts, slots, S_BEFORE), *read = *slot_of(&slots_of_accounts, slots, S_READ);
+    PyObject *value = PyObject_CallOneArg(read, slot);
     if (value != NULL && (PyDict_SetItem(before, slot, value) < 0 || PyDict_SetItem(slots, slot, value) < 0))
         Py_CLEAR(value);
-    Py_XDECREF(before);
-    Py_XDECREF(read);
     return value;
 }
 
-/* All that a slot's access begins with; 0 when it is an error. */
+/* The slots of the frame's account, with a reference; NULL without an error where they are not what we know. */
+static PyObject *slots_of(place *at)
+{
+    PyObject *storage = of_world(at, W_SLOTS);
+    PyObject *slots = Py_XNewRef(PyDict_GetItemWithError(storage, at->address));
+    if (slots == NULL && !PyErr_Occurred())
+        slots = PyObject_GetItem(storage, at->address); /* which makes them */
+    if (slots == NULL || (is_a(slots, &slots_of_accounts) && *slot_of(&slots_of_accounts, slots, S_READ) != NULL
+        && PyDict_Check(*slot_of(&slots_of_accounts, slots, S_BEFORE))))
+        return slots;
+    Py_DECREF(slots);
+    return NULL;
+}
+
+/* All that a slot's access begins with; 0 when it is left to Python, or an error. */
 static int reach(place *at, PyObject *frame, PyObject *slot)
 {
-    memset(at, 0, sizeof *at);
-    at->frame = frame;
-    PyObject *gas = PyObject_GetAttr(frame, n_gas), *storage = NULL;
     int overflow = 0;
-    if (gas != NULL)
-        at->gas = PyLong_AsLongLongAndOverflow(gas, &overflow);
-    Py_XDECREF(gas);
-    if (overflow)
-        at->gas = -1; /* more than any block has */
-    if (PyErr_Occurred() || (at->world = PyObject_GetAttr(frame, n_world)) == NULL
-        || (at->address = PyObject_GetAttr(frame, n_address)) == NULL
-        || (at->key = PyTuple_Pack(2, at->address, slot)) == NULL
-        || (at->warm = PyObject_GetAttr(at->world, n_warm)) == NULL
-        || (at->is_warm = PySet_Contains(at->warm, at->key)) < 0
-        || (storage = PyObject_GetAttr(at->world, n_slots)) == NULL)
+    PyObject *gas = enter(at, frame) ? *slot_of(&frames, frame, F_GAS) : NULL;
+    if (gas == NULL || !PyLong_Check(gas))
         return 0;
-    at->slots = PyObject_GetItem(storage, at->address);
-    Py_DECREF(storage);
-    if (at->slots == NULL || !PyDict_Check(at->slots))
+    at->gas = PyLong_AsLongLongAndOverflow(gas, &overflow);
+    if (overflow || (at->key = PyTuple_Pack(2, at->address, slot)) == NULL
+        || (at->is_warm = PySet_Contains(at->warm, at->key)) < 0 || (at->slots = slots_of(at)) == NULL)
         return 0;
     at->value = Py_XNewRef(PyDict_GetItemWithError(at->slots, slot));
     if (at->value == NULL && !PyErr_Occurred())
@@ -71,9 +101,8 @@ static int reach(place *at, PyObject *frame, PyObject *slot)
 
 static int undo(place *at, PyObject *entry)
 {
-    PyObject *list = entry == NULL ? NULL : PyObject_GetAttr(at->world, n_undo);
-    int done = list != NULL && PyList_Check(list) && PyList_Append(list, entry) == 0;
-    Py_XDECREF(list);
+    PyObject *list = of_world(at, W_UNDO);
+    int done = entry != NULL && PyList_Append(list, entry) == 0;
     Py_XDECREF(entry);
     return done;
 }
@@ -83,19 +112,17 @@ static int warm_up(place *at)
 {
     if (at->is_warm)
         return 1;
-    PyObject *accessed = PyObject_GetAttr(at->world, n_accessed);
-    int done = accessed != NULL && PySet_Add(at->warm, at->key) == 0
-        && (accessed == Py_None || PySet_Add(accessed, at->key) == 0);
-    Py_XDECREF(accessed);
-    return done && undo(at, PyTuple_Pack(2, warm_kind, at->key));
+    PyObject *accessed = of_world(at, W_ACCESSED);
+    return PySet_Add(at->warm, at->key) == 0 && (accessed == Py_None || PySet_Add(accessed, at->key) == 0)
+        && undo(at, PyTuple_Pack(2, warm_kind, at->key));
 }
 
 static int take_gas(place *at, long long cost)
 {
     PyObject *left = PyLong_FromLongLong(at->gas - cost);
-    int done = left != NULL && PyObject_SetAttr(at->frame, n_gas, left) == 0;
-    Py_XDECREF(left);
-    return done;
+    if (left != NULL)
+        Py_XSETREF(*slot_of(&frames, at->frame, F_GAS), left);
+    return left != NULL;
 }
 
 static PyObject *py_sload(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -107,53 +134,43 @@ static PyObject *py_sload(PyObject *self, PyObject *const *args, Py_ssize_t coun
         PyErr_SetString(PyExc_TypeError, "a frame and a slot are expected");
         return NULL;
     }
-    if (reach(&at, args[0], args[1])) {
-        if (!at.is_warm && at.gas < COLD_READ)
-            value = PyObject_Vectorcall(load_in_python, args, 2, NULL);
-        else if (at.is_warm || (warm_up(&at) && take_gas(&at, COLD_READ)))
-            value = Py_NewRef(at.value);
-    }
+    int usual = reach(&at, args[0], args[1]) && (at.is_warm || at.gas >= COLD_READ);
+    if (usual && (at.is_warm || (warm_up(&at) && take_gas(&at, COLD_READ))))
+        value = Py_NewRef(at.value);
+    else if (!usual && !PyErr_Occurred())
+        value = PyObject_Vectorcall(load_in_python, args, 2, NULL);
     leave(&at);
     return value;
 }
 
-/* What storing costs; -1 where Python must decide, -2 for an error. */
+/* What storing costs; -1 where Python must decide, or for an error. */
 static long long price(place *at, PyObject *value, int *changes)
 {
     long long cost = at->is_warm ? 0 : COLD;
-    PyObject *is_static = PyObject_GetAttr(at->frame, n_static);
-    int usual = is_static == Py_False && at->gas > SENTRY;
-    Py_XDECREF(is_static);
-    if (is_static == NULL)
-        return -2;
-    int same = usual ? PyObject_RichCompareBool(at->value, value, Py_EQ) : 0;
-    if (!usual || same < 0)
-        return same < 0 ? -2 : -1;
+    if (*slot_of(&frames, at->frame, F_STATIC) != Py_False || at->gas <= SENTRY)
+        return -1;
+    int same = PyObject_RichCompareBool(at->value, value, Py_EQ);
+    if (same < 0)
+        return -1;
     *changes = !same;
     if (same) {
         cost += SAME;
     } else {
-        PyObject *originals = PyObject_GetAttr(at->world, n_originals);
-        PyObject *original = originals == NULL ? NULL : PyDict_GetItemWithError(originals, at->key);
-        int first = original == NULL ? 1 : PyObject_RichCompareBool(original, at->value, Py_EQ);
-        Py_XDECREF(originals);
+        /* The value at the start of the transaction: it is this one, where nobody has noted another. */
+        PyObject *original = PyDict_SetDefault(of_world(at, W_ORIGINALS), at->key, at->value);
+        int first = original == NULL ? -1 : PyObject_RichCompareBool(original, at->value, Py_EQ);
         int was = PyObject_IsTrue(at->value), is = PyObject_IsTrue(value);
-        if (PyErr_Occurred() || first < 0 || was < 0 || is < 0)
-            return -2;
-        if (!first || (was && !is))
+        if (first <= 0 || was < 0 || is < 0 || (was && !is))
             return -1;
         cost += was ? RESET : SET;
     }
     return at->gas < cost ? -1 : cost;
 }
 
-/* As World.set_storage. */
+/* As World.set_storage, but for the original. */
 static int set_slot(place *at, PyObject *slot, PyObject *value)
 {
-    PyObject *originals = PyObject_GetAttr(at->world, n_originals);
-    int done = originals != NULL && PyDict_SetDefault(originals, at->key, at->value) != NULL;
-    Py_XDECREF(originals);
-    return done && undo(at, PyTuple_Pack(4, slot_kind, at->address, slot, at->value))
+    return undo(at, PyTuple_Pack(4, slot_kind, at->address, slot, at->value))
         && PyDict_SetItem(at->slots, slot, value) == 0;
 }
 
@@ -167,39 +184,91 @@ static PyObject *py_sstore(PyObject *self, PyObject *const *args, Py_ssize_t cou
         PyErr_SetString(PyExc_TypeError, "a frame, a slot and a value are expected");
         return NULL;
     }
-    if (reach(&at, args[0], args[1])) {
-        long long cost = price(&at, args[2], &changes);
-        if (cost == -1)
-            result = PyObject_Vectorcall(store_in_python, args, 3, NULL);
-        else if (cost >= 0 && warm_up(&at) && (!changes || set_slot(&at, args[1], args[2]))
-            && take_gas(&at, cost))
+    long long cost = reach(&at, args[0], args[1]) ? price(&at, args[2], &changes) : -1;
+    if (cost >= 0) {
+        if (warm_up(&at) && (!changes || set_slot(&at, args[1], args[2])) && take_gas(&at, cost))
             result = Py_NewRef(Py_None);
+    } else if (!PyErr_Occurred()) {
+        result = PyObject_Vectorcall(store_in_python, args, 3, NULL);
     }
     leave(&at);
     return result;
 }
 
+/* As log_data. */
+static PyObject *py_log_data(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    place at;
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "a frame, data and topics are expected");
+        return NULL;
+    }
+    PyObject *logs = enter(&at, args[0]) ? of_world(&at, W_LOGS) : NULL;
+    if (logs == NULL || !PyList_Check(logs) || *slot_of(&frames, at.frame, F_STATIC) != Py_False)
+        return PyObject_Vectorcall(log_in_python, args, 3, NULL);
+    PyObject *topics = bytes_of_words(args[2]), *log = topics == NULL ? NULL : log_type->tp_alloc(log_type, 3);
+    if (log == NULL) {
+        Py_XDECREF(topics);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(log, 0, Py_NewRef(at.address));
+    PyTuple_SET_ITEM(log, 1, topics);
+    PyTuple_SET_ITEM(log, 2, Py_NewRef(args[1]));
+    made_plain(log);
+    int failed = PyList_Append(logs, log);
+    Py_DECREF(log);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
+/* --- binding */
+
+static int bind(layout *of, PyObject *cls, const char *const *names, Py_ssize_t count)
+{
+    PyObject *texts = PyTuple_New(count), *bound = NULL;
+    for (Py_ssize_t i = 0; texts != NULL && i < count; i++) {
+        PyObject *text = PyUnicode_InternFromString(names[i]);
+        if (text == NULL)
+            Py_CLEAR(texts);
+        else
+            PyTuple_SET_ITEM(texts, i, text);
+    }
+    if (texts != NULL)
+        bound = bind_layout(of, cls, texts);
+    Py_XDECREF(texts);
+    Py_XDECREF(bound);
+    return bound != NULL;
+}
+
+static int bind_all(PyObject *frame, PyObject *world, PyObject *slots)
+{
+    static const char *const of_frame[] = {"world", "address", "gas", "static"};
+    static const char *const of_world[] = {"warm", "_accessed", "_undo", "_slots", "_originals", "logs"};
+    static const char *const of_slots[] = {"before", "_read"};
+    return bind(&frames, frame, of_frame, F_STATIC + 1) && bind(&worlds, world, of_world, W_LOGS + 1)
+        && bind(&slots_of_accounts, slots, of_slots, S_READ + 1);
+}
+
 static PyObject *py_bind_storage(PyObject *self, PyObject *args)
 {
     (void)self;
-    PyObject *load, *store, *slot, *warm;
-    if (!PyArg_ParseTuple(args, "OOOO", &load, &store, &slot, &warm))
+    PyObject *load, *store, *log_data, *slot, *warm, *frame, *world, *slots, *log;
+    PyTypeObject *cls = &PyType_Type;
+    if (!PyArg_ParseTuple(args, "OOOOOO!O!O!O!", &load, &store, &log_data, &slot, &warm, cls, &frame, cls, &world,
+            cls, &slots, cls, &log))
         return NULL;
-    const char *texts[] = {
-        "world", "address", "gas", "static", "warm", "_accessed", "_undo", "_slots", "_originals",
-        "before", "_read",
-    };
-    PyObject **names[] = {
-        &n_world, &n_address, &n_gas, &n_static, &n_warm, &n_accessed, &n_undo, &n_slots, &n_originals,
-        &n_before, &n_read,
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (*names[i] == NULL && (*names[i] = PyUnicode_InternFromString(texts[i])) == NULL)
-            return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)log, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "logs are tuples");
+        return NULL;
+    }
+    if (!bind_all(frame, world, slots))
+        return NULL;
     Py_XSETREF(load_in_python, Py_NewRef(load));
     Py_XSETREF(store_in_python, Py_NewRef(store));
+    Py_XSETREF(log_in_python, Py_NewRef(log_data));
     Py_XSETREF(slot_kind, Py_NewRef(slot));
     Py_XSETREF(warm_kind, Py_NewRef(warm));
+    Py_XSETREF(log_type, (PyTypeObject *)Py_NewRef(log));
     Py_RETURN_NONE;
 }
 
@@ -207,5 +276,6 @@ PyMethodDef storage_methods[] = {
     {"bind_storage", py_bind_storage, METH_VARARGS, "Once, before `sload` and `sstore`."},
     {"sload", (PyCFunction)(void (*)(void))py_sload, METH_FASTCALL, "The value of a slot."},
     {"sstore", (PyCFunction)(void (*)(void))py_sstore, METH_FASTCALL, "Put a value in a slot."},
+    {"log_data", (PyCFunction)(void (*)(void))py_log_data, METH_FASTCALL, "Leave a log that is paid for."},
     {NULL, NULL, 0, NULL},
 };

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from node.native import has, kernel_or, kernels
+from node.native import has, kernel_or, kernels, maker
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
@@ -45,21 +45,12 @@ class Receipt:
         return self.outcome != 0
 
 
-_SLOTS: Final = tuple(field.name for field in fields(Receipt))
-_IN_C: Final = has("bind_receipt")
-
-if kernels is not None and _IN_C:
-    kernels.bind_receipt(Receipt, _SLOTS)
+if kernels is not None and has("bind_receipt"):
+    kernels.bind_receipt(Receipt, tuple(field.name for field in fields(Receipt)))
 
 
-def made_receipt(
-    kind: TransactionType, outcome: int | Hash32, gas: int, bloom: bytes, logs: tuple[Log, ...]
-) -> Receipt:
-    """Receipt(...), quicker: every transaction of a block has one."""
-    if kernels is None or not _IN_C:
-        return Receipt(kind, outcome, gas, bloom, logs)
-    made: Receipt = kernels.made(Receipt, _SLOTS, (kind, outcome, gas, bloom, logs, None))
-    return made
+made_receipt = maker(Receipt, collected=False)
+"""Receipt(...), quicker: every transaction of a block has one."""
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
@@ -118,12 +109,7 @@ def decode_receipt_item(item: bytes) -> Receipt:
     return decode_receipt(item if item and item[0] >= 0xC0 else rlp.as_bytes(rlp.decode(item)))
 
 
-def logs_bloom(logs: Sequence[Log]) -> bytes:
-    """256-byte bloom over each log's address and topics (three bits each)."""
-    return _bloom(logs)
-
-
-def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
+def logs_bloom_in_python(logs: Sequence[Log]) -> bytes:
     """See `logs_bloom`."""
     bits = 0
     for log in logs:
@@ -133,7 +119,8 @@ def logs_bloom_in_python(logs: Iterable[Log]) -> bytes:
     return bits.to_bytes(BLOOM_BYTES, "big")
 
 
-_bloom = kernel_or(logs_bloom_in_python, "logs_bloom")
+logs_bloom = kernel_or(logs_bloom_in_python, "logs_bloom")
+"""256-byte bloom over each log's address and topics (three bits each)."""
 
 
 def merge_blooms_in_python(blooms: Iterable[bytes]) -> bytes:

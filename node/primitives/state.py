@@ -1,11 +1,10 @@
 """What executor, trie and light client all speak of: accounts, a view of them, and changes to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from node.native import named
+from node.native import maker
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, Hash32
 
@@ -25,8 +24,8 @@ class Account(NamedTuple):
 
 
 EMPTY_ACCOUNT: Final = Account(0, 0, EMPTY_HASH)
-made_account: Callable[[tuple[int, int, Hash32]], Account] = partial(named, Account)
-"""Account(*...), quicker: a block makes some five for each transaction."""
+made_account = maker(Account)
+"""Account(...), quicker: a block makes some five for each transaction."""
 
 
 class StateView(Protocol):

@@ -6,8 +6,10 @@ zero bytes and save the decoding of a list at every read of an account.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
+from node.native import kernel_or
 from node.primitives import rlp
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.errors import StorageError
@@ -18,6 +20,9 @@ from node.trie.nodes import EMPTY_ROOT
 
 RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a state key in one fixed state, or None where there is none."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 NO_BIRTH: Final = -1
 PLAIN_ACCOUNT_BYTES: Final = 40
@@ -92,18 +97,32 @@ def decode_slot(encoded: bytes | None) -> int:
     return 0 if encoded is None else int.from_bytes(encoded, "big")
 
 
-class HeldRows(dict[bytes, bytes | None]):
-    """Rows by key, read when they are first asked for: a RowReader is its `__getitem__`."""
+def held_rows(read: RowReader) -> RowReader:
+    """The same reader, which remembers every row that it was asked for."""
+    return partial(_held, {}, read)
 
-    __slots__ = ("_read",)
 
-    def __init__(self, read: RowReader) -> None:
-        super().__init__()
-        self._read = read
+def held_in_python(known: dict[Key, Value], read: Callable[[Key], Value], key: Key) -> Value:
+    """What is known of a key; what is not is read."""
+    if key not in known:
+        known[key] = read(key)
+    return known[key]
 
-    def __missing__(self, key: bytes) -> bytes | None:
-        row = self[key] = self._read(key)
-        return row
+
+def slot_value_in_python(read: RowReader, prefix: bytes, slot: int) -> int:
+    """The value of a slot whose row's key begins so."""
+    row = read(prefix + slot.to_bytes(32, "big"))
+    return 0 if row is None else int.from_bytes(row, "big")
+
+
+_held = kernel_or(held_in_python, "held")
+_slot_value = kernel_or(slot_value_in_python, "slot_value")
+_word = kernel_or(partial(int.from_bytes, byteorder="big"), "word_of")
+
+
+def _nothing(slot: int) -> int:
+    """What an account without storage has in every slot."""
+    return 0
 
 
 class FlatView:
@@ -114,7 +133,7 @@ class FlatView:
         self.root = root
         self._read = read
         # Where each account's slots lie: an execution that reads many slots of a contract asks once.
-        self._slots: dict[Address, bytes | None] = {}  # None: it has none
+        self._slots: dict[Address, Callable[[int], int]] = {}
 
     @property
     def rows(self) -> RowReader:
@@ -124,23 +143,25 @@ class FlatView:
     def account(self, address: Address) -> Account | None:
         """See StateView."""
         encoded = self._read(schema.account_key(address))
-        if encoded is None or len(encoded) == PLAIN_ACCOUNT_BYTES:
+        if encoded is None:
+            return None
+        if len(encoded) == PLAIN_ACCOUNT_BYTES:
             # Without code and storage: nearly all accounts of a block.
-            self._slots[address] = None
-            if encoded is None:
-                return None
-            nonce, balance = int.from_bytes(encoded[:8], "big"), int.from_bytes(encoded[8:], "big")
-            return made_account((nonce, balance, EMPTY_HASH))
+            return made_account(_word(encoded[:8]), _word(encoded[8:]), EMPTY_HASH)
         row = decode_account(encoded)
-        self._slots[address] = schema.slot_prefix(address, row.birth) if row.has_storage else None
+        self._slots[address] = self._slots_since(address, row)
         return row.account
 
     def storage(self, address: Address, slot: int) -> int:
         """See StateView."""
-        if address not in self._slots:
-            self._find_slots(address)
-        prefix = self._slots[address]
-        return 0 if prefix is None else decode_slot(self._read(prefix + slot.to_bytes(32, "big")))
+        return self.slots_of(address)(slot)
+
+    def slots_of(self, address: Address) -> Callable[[int], int]:
+        """What reads one account's slots."""
+        found = self._slots.get(address)
+        if found is None:
+            found = self._slots[address] = self._slots_since(address, self._row_at_birth(address))
+        return found
 
     def code(self, code_hash: Hash32) -> bytes:
         """See StateView. StorageError when no code with this hash was ever stored."""
@@ -151,8 +172,14 @@ class FlatView:
             raise StorageError(f"the code 0x{code_hash.hex()} is missing")
         return code
 
-    def _find_slots(self, address: Address) -> None:
-        self.account(address)
+    def _slots_since(self, address: Address, row: AccountRow | None) -> Callable[[int], int]:
+        if row is None or not row.has_storage:
+            return _nothing
+        return partial(_slot_value, self._read, schema.slot_prefix(address, row.birth))
+
+    def _row_at_birth(self, address: Address) -> AccountRow | None:
+        """A row that says where the account's slots lie."""
+        return read_account(self._read, address)
 
 
 class PastView(FlatView):
@@ -166,10 +193,9 @@ class PastView(FlatView):
         self._at_hand = at_hand
         self._number = number
 
-    def _find_slots(self, address: Address) -> None:
+    def _row_at_birth(self, address: Address) -> AccountRow | None:
         row = read_account(self._at_hand, address)
         if row is not None and row.has_storage and row.birth <= self._number:
             # Not empty since that block, so its life goes on from there to here.
-            self._slots[address] = schema.slot_prefix(address, row.birth)
-        else:
-            super()._find_slots(address)
+            return row
+        return super()._row_at_birth(address)

@@ -13,7 +13,7 @@ from node.primitives.ids import Address, BlockNumber, Hash32
 from node.primitives.state import AccountProof, StateChanges, StateView
 from node.state import history
 from node.state.commit import PreparedState, commit
-from node.state.flat import FlatView, HeldRows, PastView, RowReader
+from node.state.flat import FlatView, PastView, RowReader, held_rows
 from node.state.proofs import account_proof
 from node.storage import schema
 from node.storage.blocks import decode_ref, encode_ref, read_number
@@ -141,7 +141,7 @@ class StateStore:
         An execution reads what it changes, `prepare` then asks for it again.
         """
         read, _, root = self._reader(block_hash)
-        return FlatView(HeldRows(read).__getitem__, root)
+        return FlatView(held_rows(read), root)
 
     def prepare(
         self, parent_hash: Hash32, changes: StateChanges, view: StateView | None = None

@@ -18,8 +18,6 @@ LONG_FILES: dict[str, str] = {
 LONG_FUNCTIONS: dict[str, str] = {
     "node/execution/py_evm_loops.py::run": "the hot loop: a call per instruction would double its cost",
     "node/execution/evm/interpret.py::interpret_in_python": "the loop for cold code: the same",
-    "node/execution/evm/messages.py::create": "CREATE step by step; a third of it is one constructor call",
-    "node/execution/evm/messages.py::_message": "a call step by step; a third of it is one constructor call",
 }
 """path::name -> why it is not two functions."""
 

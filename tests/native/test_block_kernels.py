@@ -10,7 +10,7 @@ from node import native
 from node.primitives import rlp, transaction
 from node.primitives.crypto import SECP256K1_HALF_N, SECP256K1_N, PrivateKey, keccak256
 from node.primitives.errors import ChainError
-from node.primitives.receipt import Log, logs_bloom, logs_bloom_in_python
+from node.primitives.receipt import Log, logs_bloom, logs_bloom_in_python, merge_blooms_in_python
 from node.primitives.transaction import (
     decode_transaction,
     decode_transaction_in_python,
@@ -133,6 +133,18 @@ def test_a_batch_is_recovered_although_one_of_it_is_left_to_python(monkeypatch):
 )
 def test_blooms(logs):
     assert logs_bloom(logs) == logs_bloom_in_python(logs)
+
+
+@built
+def test_blooms_are_merged_alike():
+    chance = random.Random(8)
+    blooms = [chance.randbytes(256) for _ in range(5)]
+    for count in range(6):
+        assert native.kernels.merge_blooms(blooms[:count]) == merge_blooms_in_python(iter(blooms[:count]))
+    assert native.kernels.merge_blooms(iter(blooms)) == merge_blooms_in_python(blooms)
+    for wrong in ([bytes(255)], [None], None):
+        with pytest.raises((TypeError, ValueError)):
+            native.kernels.merge_blooms(wrong)
 
 
 @built

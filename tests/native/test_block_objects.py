@@ -150,7 +150,7 @@ class Pair(NamedTuple):
 @built
 def test_what_blocks_leave_in_memory_is_not_gone_through_by_the_garbage_collector():
     transactions = decode_transactions(rlp.encode_envelopes([LEGACY, TYPED]), 2)
-    log = KERNELS.named(Log, (bytes(20), (bytes(32),), b""))
+    log = native.maker(Log)(bytes(20), (bytes(32),), b"")
     receipt = made_receipt(TransactionType.LEGACY, 1, 1, bytes(256), (log,))
     kept = [transactions, *transactions, decode_transaction(TYPED), log, receipt, receipt.logs]
     assert [each for each in kept if gc.is_tracked(each)] == []
@@ -158,7 +158,7 @@ def test_what_blocks_leave_in_memory_is_not_gone_through_by_the_garbage_collecto
 
 @built
 def test_what_may_lead_back_is_told_to_the_garbage_collector():
-    some = []
+    some, make = [], native.maker(Pair)
     for items in ((some, 1), (1, (some,)), ({}, 1), (1, Pair(1, some))):
-        assert gc.is_tracked(KERNELS.named(Pair, items))
-    assert not gc.is_tracked(KERNELS.named(Pair, (1, (b"", ((), None)))))
+        assert gc.is_tracked(make(*items))
+    assert not gc.is_tracked(make(1, (b"", ((), None))))

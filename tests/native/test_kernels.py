@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from node.primitives.crypto import (
     recover_addresses,
 )
 from node.primitives.ids import Hash32
-from node.primitives.receipt import Log
+from node.primitives.receipt import Log, Receipt
 from node.primitives.state import Account
+from node.primitives.transaction import TransactionType
+from node.state import flat
 from node.trie import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -369,14 +372,74 @@ def test_a_variable_rules_the_kernels_out(value):
     assert (words == f"Python ({native.PURE_VARIABLE} is set)") is (value == "1")
 
 
-@pytest.mark.skipif(not native.has("named"), reason="this extension makes no named tuples")
-def test_named_tuples_are_made_alike():
-    for items in ((1, 2, b"h"), (), tuple(range(50))):
-        for cls in (tuple, Account, Log):
-            made, expected = native.kernels.named(cls, items), tuple.__new__(cls, items)
-            assert made == expected
-            assert type(made) is type(expected)
-    assert native.kernels.named(Account, (1, 2, b"h")).balance == 2
-    for wrong in ((int, (1,)), (Account, [1, 2, 3]), (1, (1,)), (Account,)):
+@dataclass(slots=True)
+class Made:
+    """With all that a maker knows of."""
+
+    first: int
+    second: str
+    third: str | None = None
+    items: list[int] = field(default_factory=list)
+
+
+@pytest.mark.skipif(not native.has("maker"), reason="this extension has no makers")
+def test_objects_are_made_alike():
+    for cls, fields in (
+        (Account, (1, 2, b"h")), (Log, (b"a", (), b"")), (Made, (1, "2")), (Made, (1, "2", "3", [4])),
+        (Receipt, (TransactionType.LEGACY, 1, 21_000, bytes(256), ())),
+    ):  # fmt: skip
+        make = native.maker(cls)
+        assert make is not cls
+        assert make(*fields) == cls(*fields)
+        assert type(make(*fields)) is cls
+    make = native.maker(Made)
+    made = make(1, "2")
+    made.items.append(7)
+    assert make(1, "2").items == []
+    assert native.maker(Account)(1, 2, b"h").balance == 2
+
+
+@pytest.mark.skipif(not native.has("maker"), reason="this extension has no makers")
+def test_what_cannot_be_made_is_refused():
+    for cls, fields in ((Account, (1, 2)), (Account, (1,) * 4), (Made, (1,)), (Made, (1,) * 5)):
         with pytest.raises(TypeError):
-            native.kernels.named(*wrong)
+            native.maker(cls)(*fields)
+    with pytest.raises(TypeError):
+        native.maker(Made)(first=1, second="2")
+    for wrong in (
+        (int, ("real",), ()),
+        (Made, ("fourth",), ()),
+        (1, (), ()),
+        (Made, [], ()),
+        (Made, (1,), ()),
+    ):
+        with pytest.raises(TypeError):
+            native.kernels.maker(*wrong, True)
+    for wrong in ((Made, ("first",), (1, 2)), (Account, Account._fields, (1,))):
+        with pytest.raises(ValueError):
+            native.kernels.maker(*wrong, True)
+
+
+@pytest.mark.skipif(not native.has("held"), reason="this extension holds nothing")
+def test_what_was_read_is_held_alike():
+    for form in (flat.held_in_python, native.kernels.held):
+        known, there = {1: None}, {2: "two"}
+        assert [form(known, there.pop, key) for key in (1, 2, 2)] == [None, "two", "two"]
+        with pytest.raises(KeyError):
+            form(known, there.pop, 3)
+        assert known == {1: None, 2: "two"}
+
+
+@pytest.mark.skipif(not native.has("slot_value"), reason="this extension reads no slots")
+def test_slots_are_read_alike():
+    prefix = b"s" + bytes(28)
+    rows = {
+        prefix + slot.to_bytes(32, "big"): value for slot, value in ((0, b"\1"), (2**256 - 1, b"\xff" * 32))
+    }
+    for form in (flat.slot_value_in_python, native.kernels.slot_value):
+        assert [form(rows.get, prefix, slot) for slot in (0, 1, 2**256 - 1)] == [1, 0, 2**256 - 1]
+        with pytest.raises(OverflowError):
+            form(rows.get, prefix, 2**256)
+    for wrong in ((rows.get, bytes(65), 0), (rows.get, None, 0), (lambda _: bytes(33), prefix, 0)):
+        with pytest.raises((TypeError, ValueError)):
+            native.kernels.slot_value(*wrong)

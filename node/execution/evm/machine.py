@@ -1,13 +1,13 @@
 """The loop: runs the innermost frame until it calls, stops or halts, then whoever waits for it."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 from node.execution.evm.frame import Frame, Step
 from node.execution.evm.halts import CodeTooLarge, Halt, InvalidCodePrefix, OutOfGas
+from node.execution.evm.operations import word_of
 from node.execution.executor import ExecutionInterrupted, Interrupted
-from node.native import named
+from node.native import maker
 
 REVERTED: Final = "execution reverted"
 CODE_BYTES_MAX: Final = 24_576
@@ -27,8 +27,8 @@ class Ending(NamedTuple):
     """None on success; "execution reverted", or the halt's reason."""
 
 
-ending: Callable[[tuple[bytes, int, str | None]], Ending] = partial(named, Ending)
-"""Ending(*...), without a function in Python between."""
+ending = maker(Ending)
+"""Ending(...), quicker."""
 
 
 def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
@@ -37,9 +37,14 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
     frame = outermost
     step: Step | None = frame.program.entry
     while True:
-        error = None
+        error: str | None = None
         try:
-            _run_blocks(frame, step, interrupted)
+            if interrupted is None:
+                stack = frame.stack
+                while step is not None:
+                    step = step(stack, frame)
+            else:
+                _run_asking(frame, step, interrupted)
             if frame.child is not None:
                 waiting.append(frame)
                 callee, frame.child = frame.child, None
@@ -57,7 +62,7 @@ def run(outermost: Frame, interrupted: Interrupted | None = None) -> Ending:
         if error is not None:
             frame.world.revert(frame.snapshot)
         if not waiting:
-            return ending((frame.output, frame.gas, error))
+            return ending(frame.output, frame.gas, error)
         callee, frame = frame, waiting.pop()
         _resume(frame, callee, succeeded=error is None)
         step = frame.following
@@ -79,12 +84,9 @@ def _nobody_asks() -> None:
     """Block import: nothing may stop it."""
 
 
-def _run_blocks(frame: Frame, step: "Step | None", interrupted: Interrupted | None) -> None:
+def _run_asking(frame: Frame, step: "Step | None", interrupted: Interrupted) -> None:
+    """Run a frame until it calls, stops or halts; ask now and then whether to go on."""
     stack = frame.stack
-    if interrupted is None:
-        while step is not None:
-            step = step(stack, frame)
-        return
     while step is not None:
         if interrupted():
             raise ExecutionInterrupted
@@ -113,7 +115,7 @@ def _resume(frame: Frame, callee: Frame, *, succeeded: bool) -> None:
     if callee.creates:
         # Return data of a creation is seen only when it reverted (EIP-211).
         frame.returned = b"" if succeeded else callee.output
-        frame.stack.append(callee.address_word if succeeded else 0)
+        frame.stack.append(word_of(callee.address) if succeeded else 0)
         return
     frame.returned = output = callee.output
     size = min(callee.output_size, len(output))

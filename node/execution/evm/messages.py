@@ -7,7 +7,7 @@ Sources: Yellow Paper 8; EIP-150 (63/64), EIP-161, EIP-214, EIP-684, EIP-2929, E
 from typing import TYPE_CHECKING, Final
 
 from node.execution.evm import precompiles
-from node.execution.evm.frame import Frame, charge, read, touch_memory
+from node.execution.evm.frame import Frame, charge, made_frame, read, touch_memory
 from node.execution.evm.halts import CodeTooLarge, Halt, OutOfGas, WriteProtection
 from node.execution.evm.operations import address_of_word
 from node.primitives import rlp
@@ -165,22 +165,11 @@ def create(
     world.begin_contract(address)
     world.transfer(creator, address, value)
     frame.following = following
-    frame.child = Frame(
-        world=world,
-        schedule=frame.schedule,
-        block=frame.block,
-        tx=frame.tx,
-        program=frame.program.cache.once(init_code),
-        address=address,
-        caller=creator,
-        value=value,
-        data=b"",
-        gas=granted,
-        depth=frame.depth + 1,
-        static=False,
-        snapshot=snapshot,
-        creates=True,
-    )
+    program = frame.program.cache.once(init_code)
+    frame.child = made_frame(
+        world, frame.schedule, frame.block, frame.tx, program, address, creator, value, b"", granted,
+        frame.depth + 1, False, snapshot, True,
+    )  # fmt: skip
     return None
 
 
@@ -241,23 +230,11 @@ def _message(
             stack.append(1)
             return following
         frame.following = following
-        frame.child = Frame(
-            world=world,
-            schedule=frame.schedule,
-            block=frame.block,
-            tx=frame.tx,
-            program=frame.program.cache.get(account.code_hash, world.code_of),
-            address=address,
-            caller=caller,
-            value=value,
-            data=data,
-            gas=gas,
-            depth=frame.depth + 1,
-            static=static,
-            snapshot=snapshot,
-            output_offset=output_offset,
-            output_size=output_size,
-        )
+        program = frame.program.cache.get(account.code_hash, world.code_of)
+        frame.child = made_frame(
+            world, frame.schedule, frame.block, frame.tx, program, address, caller, value, data, gas,
+            frame.depth + 1, static, snapshot, False, output_offset, output_size,
+        )  # fmt: skip
         return None
     try:
         left, output = run_precompile(precompiled, data, gas, frame.tx.poll)

@@ -3,16 +3,15 @@
 Each takes the frame first and charges its dynamic gas itself. Word arguments are ints below 2**256.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
+from node.execution.evm.current import Slots
 from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
-from node.execution.evm.world import SLOT, WARM
-from node.native import has, kernel_or, kernels, named
+from node.execution.evm.world import SLOT, WARM, World
+from node.native import has, kernel_or, kernels
 from node.primitives.crypto import keccak256
-from node.primitives.ids import Address
+from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log
 
 WORD_MASK: Final = (1 << 256) - 1
@@ -21,7 +20,6 @@ ADDRESS_MASK: Final = (1 << 160) - 1
 SSTORE_SENTRY_GAS: Final = 2300
 """SSTORE with no more gas than this fails (EIP-2200)."""
 
-_log: Callable[[tuple[Address, tuple[bytes, ...], bytes]], Log] = partial(named, Log)
 _SET, _RESET, _CLEAR_REFUND = 20_000, 5_000, 15_000
 
 
@@ -106,11 +104,23 @@ def hash_of_in_python(*words: int) -> int:
     return int.from_bytes(keccak256(b"".join([word.to_bytes(32, "big") for word in words])), "big")
 
 
-def word_bytes_in_python(words: tuple[int, ...]) -> tuple[bytes, ...]:
+def word_bytes_in_python(words: tuple[int, ...]) -> tuple[Hash32, ...]:
     """Each word in 32 bytes."""
-    return tuple([word.to_bytes(32, "big") for word in words])
+    return tuple([Hash32(word.to_bytes(32, "big")) for word in words])
 
 
+def word_of_in_python(data: bytes | bytearray) -> int:
+    """The number that at most 32 bytes are."""
+    return int.from_bytes(data, "big")
+
+
+def bytes_of_in_python(word: int) -> bytes:
+    """A word in 32 bytes."""
+    return word.to_bytes(32, "big")
+
+
+word_of = kernel_or(word_of_in_python, "word_of")
+bytes_of = kernel_or(bytes_of_in_python, "bytes_of")
 word_at = kernel_or(word_at_in_python, "word_at")
 word_bytes = kernel_or(word_bytes_in_python, "word_bytes")
 hash_of = kernel_or(hash_of_in_python, "hash_of")
@@ -156,11 +166,11 @@ def log(frame: Frame, offset: int, size: int, topics: tuple[int, ...]) -> None:
     log_data(frame, read(frame, offset, size), topics)
 
 
-def log_data(frame: Frame, data: bytes, topics: tuple[int, ...]) -> None:
+def log_data_in_python(frame: Frame, data: bytes, topics: tuple[int, ...]) -> None:
     """Leave a log that is paid for."""
     if frame.static:
         raise WriteProtection
-    frame.world.logs.append(_log((frame.address, word_bytes(topics), data)))
+    frame.world.logs.append(Log(frame.address, word_bytes(topics), data))
 
 
 # --- accounts and block
@@ -315,10 +325,12 @@ def _sstore_metered(
     world.set_storage(key, current, value)
 
 
-sload, sstore_london = sload_in_python, sstore_london_in_python
-if kernels is not None and has("sstore"):
-    kernels.bind_storage(sload_in_python, sstore_london_in_python, SLOT, WARM)
-    sload, sstore_london = kernels.sload, kernels.sstore
+sload, sstore_london, log_data = sload_in_python, sstore_london_in_python, log_data_in_python
+if kernels is not None and has("log_data"):
+    kernels.bind_storage(
+        sload_in_python, sstore_london_in_python, log_data_in_python, SLOT, WARM, Frame, World, Slots, Log
+    )
+    sload, sstore_london, log_data = kernels.sload, kernels.sstore, kernels.log_data
 
 
 def tstore(frame: Frame, slot: int, value: int) -> None:

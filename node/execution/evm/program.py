@@ -48,7 +48,6 @@ _NAMES: Final[dict[str, Any]] = {
     "M": operations.WORD_MASK,
     "H": operations.SIGN_BIT,
     "Z": b"\0",
-    "ib": int.from_bytes,
     **{
         name: value
         for module in (halts, frames, operations, messages)
@@ -87,6 +86,7 @@ class Program:
         "arrivals",
         "cache",
         "code",
+        "entry",
         "few_runs",
         "hot_runs",
         "jumps",
@@ -114,6 +114,8 @@ class Program:
         self._translated = 0
         self.jumps = _JumpTable(self)
         self._names: dict[str, Any] = {"__builtins__": _NAMES, "JUMPS": self.jumps}
+        self.entry = self.block_at(0)
+        """The first block."""
 
     @property
     def destinations(self) -> bytes:
@@ -122,11 +124,6 @@ class Program:
             self._destinations = jump_destinations(self.code)
             self.arrivals = bytearray(self._destinations.translate(_NO_ARRIVALS))
         return self._destinations
-
-    @property
-    def entry(self) -> "Step":
-        """The first block."""
-        return self.block_at(0)
 
     def block_at(self, pc: int) -> "Step":
         """The block that starts at `pc`, cold when it was never seen."""
@@ -150,6 +147,8 @@ class Program:
         step: Step = self._names[f"b{pc}"]
         if pc in self.jumps:
             self.jumps[pc] = step
+        if pc == 0:
+            self.entry = step
         return step
 
     def translated(self, pc: int, instructions_max: int) -> Function:

@@ -1,17 +1,15 @@
 """A block in the making: transactions from buying gas to paying the author, on the fast machine."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, cast
 
 from node.execution.evm import precompiles
-from node.execution.evm.frame import BlockEnvironment, Frame, TransactionEnvironment, WatchedBlock
+from node.execution.evm.frame import BlockEnvironment, TransactionEnvironment, WatchedBlock, made_frame
 from node.execution.evm.halts import AddressCollision, Halt
 from node.execution.evm.machine import Ending, polled, run
 from node.execution.evm.messages import created_address, run_precompile
 from node.execution.evm.program import Program, ProgramCache
 from node.execution.evm.schedule import schedule_of
-from node.execution.evm.world import START, Snapshot, WarmKey, World
+from node.execution.evm.world import PURCHASED, START, WarmKey, World
 from node.execution.executor import BlockContext, BlockOutcome, Call, CallResult, Interrupted
 from node.execution.intrinsic import (
     check_gas_left,
@@ -19,12 +17,12 @@ from node.execution.intrinsic import (
     effective_gas_price,
     refund_cap,
 )
-from node.native import named
+from node.native import maker
 from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, made_receipt, merge_blooms
-from node.primitives.state import StateView
+from node.primitives.state import EMPTY_ACCOUNT, StateView
 from node.primitives.transaction import AccessList, Transaction
 
 
@@ -38,10 +36,7 @@ class Execution(NamedTuple):
     recipient: Address
 
 
-_execution: Callable[[tuple[int, int, bytes, str | None, Address]], Execution] = partial(named, Execution)
-_environment: Callable[[tuple[int, int, precompiles.Poll]], TransactionEnvironment] = partial(
-    named, TransactionEnvironment
-)
+_execution, _environment = maker(Execution), maker(TransactionEnvironment)
 
 
 class FastSession:
@@ -58,11 +53,10 @@ class FastSession:
         self._receipts: list[Receipt] = []
         self._gas_used = 0
         self._precompiles = precompiles.precompiles_of(context.fork)
-        self._always_warm: set[WarmKey] = set()
         if self._schedule.access_lists:
-            self._always_warm |= self._precompiles.keys()
-        if context.fork >= Fork.SHANGHAI:
-            self._always_warm.add(context.author)
+            # EIP-2929, EIP-3651
+            authors = {context.author} if context.fork >= Fork.SHANGHAI else set()
+            self._world.always_warm = frozenset(self._precompiles.keys() | authors)
         self._last_program: tuple[Hash32, Program] = EMPTY_HASH, programs.once(b"")
         self._block = BlockEnvironment(
             number=context.number,
@@ -82,10 +76,10 @@ class FastSession:
 
     def apply(self, tx: Transaction, interrupted: Interrupted | None = None) -> Receipt:
         """Execute one transaction; InvalidTransaction, ExecutionInterrupted leave the session as it was."""
-        world, context = self._world, self._context
-        intrinsic_gas = check_transaction(tx, context, world.existing(tx.sender))
+        world, context, sender = self._world, self._context, tx.sender
+        intrinsic_gas = check_transaction(tx, context, world.existing(sender))
         check_gas_left(tx.gas_limit, context.gas_limit - self._gas_used)
-        execution = self.execute(tx, intrinsic_gas, interrupted)
+        execution = self.execute(tx, sender, intrinsic_gas, interrupted)
         self._gas_used += execution.gas_used
         logs = tuple(world.logs)
         bloom = logs_bloom(logs) if logs else EMPTY_BLOOM
@@ -96,7 +90,7 @@ class FastSession:
     def finish(self) -> BlockOutcome:
         """Close the session: no transaction can follow."""
         receipts = tuple(self._receipts)
-        bloom = merge_blooms(receipt.bloom for receipt in receipts if receipt.logs)
+        bloom = merge_blooms([receipt.bloom for receipt in receipts if receipt.logs])
         return BlockOutcome(receipts, self._world.changes(), self._gas_used, bloom)
 
     def call(self, call: Call, intrinsic_gas: int, interrupted: Interrupted | None) -> CallResult:
@@ -104,7 +98,7 @@ class FastSession:
         accessed = self._world.record_accesses()
         watched = WatchedBlock(self._block)
         self._block = cast("BlockEnvironment", watched)
-        execution = self.execute(call, intrinsic_gas, interrupted)
+        execution = self.execute(call, call.sender, intrinsic_gas, interrupted)
         return CallResult(
             output=execution.output,
             gas_used=execution.gas_used,
@@ -116,29 +110,36 @@ class FastSession:
         )
 
     def execute(
-        self, message: Transaction | Call, intrinsic_gas: int, interrupted: Interrupted | None
+        self,
+        message: Transaction | Call,
+        sender: Address,
+        intrinsic_gas: int,
+        interrupted: Interrupted | None,
     ) -> Execution:
-        """Run a checked transaction or call; whatever is raised leaves the session as it was."""
+        """Run a checked transaction or call of `sender`; whatever is raised leaves the session as it was."""
         world, context, to = self._world, self._context, message.to
         base_fee = context.base_fee_per_gas
         price = effective_gas_price(message.max_fee_per_gas, message.max_priority_fee_per_gas, base_fee)
         tip = price - (base_fee or 0)
-        code_hash = EMPTY_HASH if to is None else world.account(to).code_hash
+        code_hash = EMPTY_HASH if to is None else (world.existing(to) or EMPTY_ACCOUNT).code_hash
         if code_hash == EMPTY_HASH and to is not None and to not in self._precompiles:
             cost, fee = intrinsic_gas * price, intrinsic_gas * tip
-            world.pay(message.sender, to, message.value, cost, context.author, fee)
-            return _execution((intrinsic_gas, 0, b"", None, to))
-        sender, gas_limit = message.sender, message.gas_limit
-        world.begin_transaction(self._always_warm)
+            world.pay(sender, to, message.value, cost, context.author, fee)
+            return _execution(intrinsic_gas, 0, b"", None, to)
+        gas_limit = message.gas_limit
+        world.begin_transaction()
         try:
             nonce = world.buy_gas(sender, gas_limit * price)
             recipient = to or created_address(sender, nonce, b"", None)
             if self._schedule.access_lists:
-                self._warm_up(message, sender, recipient)
+                world.warm = {sender, recipient}
+                if message.access_list:
+                    self._warm_up(message.access_list)
             program = self._program(code_hash) if to else self._programs.once(message.data)
-            gas, poll = gas_limit - intrinsic_gas, polled(interrupted)
-            environment = _environment((int.from_bytes(sender, "big"), price, poll))
-            output, left, error = self._run(message, recipient, program, gas, environment, interrupted)
+            gas, environment = gas_limit - intrinsic_gas, _environment(sender, price, polled(interrupted))
+            output, left, error = self._run(
+                message, sender, recipient, program, gas, environment, interrupted
+            )
             used = gas_limit - left
             refund = world.refund and min(world.refund, refund_cap(used, self._schedule.fork))
             used -= refund
@@ -146,44 +147,35 @@ class FastSession:
         except BaseException:
             world.revert(START)
             raise
-        return _execution((used, refund, output, error, recipient))
+        return _execution(used, refund, output, error, recipient)
 
     def _run(
         self,
         message: Transaction | Call,
+        sender: Address,
         recipient: Address,
         program: Program,
         gas: int,
         environment: TransactionEnvironment,
         interrupted: Interrupted | None,
     ) -> Ending:
-        world, sender, value, creates = self._world, message.sender, message.value, message.to is None
-        snapshot = world.snapshot()
+        world, value, data = self._world, message.value, message.data
+        creates = message.to is None
         if creates:
             if world.is_occupied(recipient):
                 return Ending(b"", 0, AddressCollision.reason)
             world.begin_contract(recipient)
-        world.transfer(sender, recipient, value)
+            data = b""
+        if value or creates or not program.code:  # an account with code is not touched by nothing
+            world.endow(sender, recipient, value)
         if not creates:
             contract = self._precompiles.get(recipient)
             if contract is not None:
-                return self._run_precompile(contract, message.data, gas, snapshot, environment.poll)
-        frame = Frame(
-            world,
-            self._schedule,
-            self._block,
-            environment,
-            program,
-            recipient,
-            sender,
-            value,
-            b"" if creates else message.data,
-            gas,
-            0,
-            False,
-            snapshot,
-            creates,
-        )
+                return self._run_precompile(contract, data, gas, environment.poll)
+        frame = made_frame(
+            world, self._schedule, self._block, environment, program, recipient, sender, value, data, gas,
+            0, False, PURCHASED, creates,
+        )  # fmt: skip
         return run(frame, interrupted)
 
     def _program(self, code_hash: Hash32) -> Program:
@@ -199,22 +191,19 @@ class FastSession:
         contract: precompiles.Precompile,
         data: bytes,
         gas: int,
-        snapshot: Snapshot,
         poll: precompiles.Poll,
     ) -> Ending:
         try:
             left, output = run_precompile(contract, data, gas, poll)
         except Halt as halt:
-            self._world.revert(snapshot)
+            self._world.revert(PURCHASED)
             return Ending(b"", 0, halt.reason)
         return Ending(output, left, None)
 
-    def _warm_up(self, message: Transaction | Call, sender: Address, recipient: Address) -> None:
-        """What is paid for before the first instruction (EIP-2929, EIP-2930, EIP-3651)."""
+    def _warm_up(self, declared: AccessList) -> None:
+        """What is paid for before the first instruction (EIP-2930)."""
         warm = self._world.warm
-        warm.add(sender)
-        warm.add(recipient)
-        for address, keys in message.access_list:
+        for address, keys in declared:
             warm.add(address)
             warm.update((address, int.from_bytes(key, "big")) for key in keys)
 

@@ -4,10 +4,9 @@ Nearly free beside the run itself: every wei that code moves passes `World.trans
 did is undone together with its other effects. Gas that is bought and fees that are paid are no transfers.
 """
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from node.execution.evm.world import WarmKey, World
+from node.execution.evm.world import World
 from node.primitives.ids import Address
 from node.primitives.state import StateView
 
@@ -32,14 +31,16 @@ class WatchedWorld(World):
     def __init__(self, parent: StateView) -> None:
         super().__init__(parent)
         self.moves: list[Move] = []
-        self._own = True
         self._created_now: Address | None = None
 
-    def begin_transaction(self, warm: Iterable[WarmKey] = ()) -> None:
+    def begin_transaction(self) -> None:
         """See World."""
-        super().begin_transaction(warm)
+        super().begin_transaction()
         self.moves = []
-        self._own = True
+
+    def endow(self, sender: Address, recipient: Address, amount: int) -> None:
+        """See World; it is no news."""
+        super().endow(sender, recipient, amount)
         self._created_now = None
 
     def pay(
@@ -58,9 +59,7 @@ class WatchedWorld(World):
         """See World."""
         super().transfer(source, target, amount)
         creates, self._created_now = self._created_now == target, None
-        if self._own:
-            self._own = False
-        elif creates or (amount and source != target):
+        if creates or (amount and source != target):
             self.moves.append(Move(source, target, amount, creates))
             self._undo.append((_MOVED,))
 

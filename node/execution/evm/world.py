@@ -1,14 +1,15 @@
 """The state of a block in the making: pending changes over the parent's view, undone to any point.
 
-Current values are dicts that ask the parent for what they lack, once per block, and remember what it said;
-every change leaves an entry in one undo list, so that a snapshot is a length and a revert pops entries.
+Current values (`current`) ask the parent for what they lack, once per block; every change leaves an entry in
+one undo list, so that a snapshot is a length and a revert pops entries.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-from node.native import named
+from node.execution.evm.current import Accounts, Slots, Storage, nothing_stored
+from node.native import maker
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log
@@ -31,77 +32,54 @@ class Snapshot(NamedTuple):
     refund: int
 
 
-_snapshot: Callable[[tuple[int, int, int]], Snapshot] = partial(named, Snapshot)
+_snapshot = maker(Snapshot)
 START: Final = Snapshot(0, 0, 0)
 """Where every transaction begins."""
-
-
-class _Accounts(dict[Address, Account | None]):
-    """Accounts as they stand now."""
-
-    __slots__ = ("_read", "before")
-
-    def __init__(self, read: Callable[[Address], Account | None]) -> None:
-        super().__init__()
-        self._read = read
-        self.before: dict[Address, Account | None] = {}
-        """The same as the parent has them."""
-
-    def __missing__(self, address: Address) -> Account | None:
-        account = self[address] = self.before[address] = self._read(address)
-        return account
-
-
-class _Slots(dict[int, int]):
-    """One account's slots as they stand now."""
-
-    __slots__ = ("_read", "before")
-
-    def __init__(self, read: Callable[[int], int]) -> None:
-        super().__init__()
-        self._read = read
-        self.before: dict[int, int] = {}
-        """The same as the parent has them; zeros once they were wiped."""
-
-    def __missing__(self, slot: int) -> int:
-        value = self[slot] = self.before[slot] = self._read(slot)
-        return value
-
-
-class _Storage(dict[Address, _Slots]):
-    """Every account's slots."""
-
-    __slots__ = ("_read",)
-
-    def __init__(self, read: Callable[[Address, int], int]) -> None:
-        super().__init__()
-        self._read = read
-
-    def __missing__(self, address: Address) -> _Slots:
-        slots = self[address] = _Slots(partial(self._read, address))
-        return slots
-
-
-def _nothing_stored(slot: int) -> int:
-    """What a wiped account's slots hold."""
-    return 0
+PURCHASED: Final = Snapshot(1, 0, 0)
+"""Where it stands once its gas is bought, which no failure of its code undoes."""
 
 
 class World:
     """Accounts, storage, logs, refunds and the transaction's warm sets."""
 
+    __slots__ = (
+        "_accessed",
+        "_accounts",
+        "_codes",
+        "_created",
+        "_destroyed",
+        "_has_storage",
+        "_originals",
+        "_parent",
+        "_slots",
+        "_touched",
+        "_transient",
+        "_undo",
+        "_wiped",
+        "always_warm",
+        "existing",
+        "logs",
+        "refund",
+        "warm",
+    )
+
     def __init__(self, parent: StateView) -> None:
         self._parent = parent
         self._has_storage: Callable[[Address], bool] | None = getattr(parent, "has_storage", None)
-        self._accounts = _Accounts(parent.account)
-        self._slots = _Storage(parent.storage)
+        self._accounts = Accounts(parent.account)
+        self.existing: Callable[[Address], Account | None] = self._accounts.__getitem__
+        """The account, or None where there is none."""
+        # A view may have a quicker way to read many slots of one account.
+        self._slots = Storage(getattr(parent, "slots_of", partial(partial, parent.storage)))
         self._codes: dict[Hash32, bytes] = {}
         self._wiped: set[Address] = set()
         self._undo: list[tuple] = []  # type: ignore[type-arg]
         self._accessed: set[WarmKey] | None = None
+        self.always_warm: frozenset[WarmKey] = frozenset()
+        """What is warm in every transaction."""
         # All that follows lives for one transaction.
         self.warm: set[WarmKey] = set()
-        """Addresses, and (address, slot) pairs (EIP-2929)."""
+        """Addresses, and (address, slot) pairs, beside what is always warm (EIP-2929)."""
         self.refund = 0
         self.logs: list[Log] = []
         self._originals: dict[tuple[Address, int], int] = {}
@@ -112,21 +90,25 @@ class World:
 
     # --- transactions and snapshots
 
-    def begin_transaction(self, warm: Iterable[WarmKey] = ()) -> None:
-        """Forget what lives for one transaction; `warm` is warm in every one."""
+    def begin_transaction(self) -> None:
+        """Forget what lives for one transaction."""
         self._undo.clear()
-        self.warm = set(warm)
+        self.warm = set()
         self.refund = 0
         self.logs = []
         self._originals.clear()
-        self._touched.clear()
-        self._destroyed.clear()
-        self._created.clear()
-        self._transient.clear()
+        if self._touched:
+            self._touched.clear()
+        if self._destroyed:
+            self._destroyed.clear()
+        if self._created:
+            self._created.clear()
+        if self._transient:
+            self._transient.clear()
 
     def snapshot(self) -> Snapshot:
         """Now."""
-        return _snapshot((len(self._undo), len(self.logs), self.refund))
+        return _snapshot(len(self._undo), len(self.logs), self.refund)
 
     def revert(self, snapshot: Snapshot) -> None:
         """Undo all that happened since."""
@@ -168,7 +150,7 @@ class World:
         self.existing(author)
         self.logs = []
         nonce, balance, code_hash = accounts[sender] or EMPTY_ACCOUNT
-        accounts[sender] = made_account((nonce + 1, balance - value - price, code_hash))
+        accounts[sender] = made_account(nonce + 1, balance - value - price, code_hash)
         self._receive(recipient, value)
         self._receive(author, fee)
 
@@ -177,7 +159,7 @@ class World:
         account = self._accounts[address]
         if amount:
             nonce, balance, code_hash = account or EMPTY_ACCOUNT
-            self._accounts[address] = made_account((nonce, balance + amount, code_hash))
+            self._accounts[address] = made_account(nonce, balance + amount, code_hash)
         elif account == EMPTY_ACCOUNT:
             self._accounts[address] = None
 
@@ -188,13 +170,15 @@ class World:
         """
         self._receive(author, fee)
         self._receive(sender, back)
-        for address in self._destroyed:
-            self._set(address, None)
-            self._wipe(address)
-        for address in self._touched:
-            account = self._accounts[address]
-            if account is not None and account.is_empty:
+        if self._destroyed:
+            for address in self._destroyed:
                 self._set(address, None)
+                self._wipe(address)
+        if self._touched:
+            for address in self._touched:
+                account = self._accounts[address]
+                if account is not None and account.is_empty:
+                    self._set(address, None)
 
     def changes(self) -> StateChanges:
         """All that differs from the parent, final values only; nothing that is as it was."""
@@ -219,10 +203,6 @@ class World:
         return StateChanges(accounts, storage, frozenset(wiped), codes)
 
     # --- accounts
-
-    def existing(self, address: Address) -> Account | None:
-        """The account, or None where there is none."""
-        return self._accounts[address]
 
     def account(self, address: Address) -> Account:
         """The account; an empty one where there is none."""
@@ -269,7 +249,7 @@ class World:
         balance += amount
         if amount:
             self._undo.append((_ACCOUNT, address, before))
-            self._accounts[address] = made_account((nonce, balance, code_hash))
+            self._accounts[address] = made_account(nonce, balance, code_hash)
         # Whatever else touches an account leaves it with a nonce, and what is not empty need not be marked:
         # it comes by here again if it is emptied later. A touch that outlives its revert is always marked.
         if not nonce and ((not balance and code_hash == EMPTY_HASH) or address == RIPEMD160_ADDRESS):
@@ -281,6 +261,12 @@ class World:
             self.add_balance(source, -amount)
         self.add_balance(target, amount)
 
+    def endow(self, sender: Address, recipient: Address, amount: int) -> None:
+        """The value of a transaction that runs code, moved before its first instruction."""
+        if amount:
+            self.add_balance(sender, -amount)
+        self.add_balance(recipient, amount)
+
     def increment_nonce(self, address: Address) -> None:
         """One more transaction or creation by this account."""
         account = self.account(address)
@@ -291,7 +277,7 @@ class World:
         before = self._accounts[address]
         nonce, balance, code_hash = before or EMPTY_ACCOUNT
         self._undo.append((_ACCOUNT, address, before))
-        self._accounts[address] = made_account((nonce + 1, balance - price, code_hash))
+        self._accounts[address] = made_account(nonce + 1, balance - price, code_hash)
         return nonce
 
     def code(self, address: Address) -> bytes:
@@ -353,7 +339,7 @@ class World:
     def _wipe(self, address: Address) -> None:
         fresh = address not in self._wiped
         self._undo.append((_WIPED, address, self._slots[address], fresh))
-        self._slots[address] = _Slots(_nothing_stored)
+        self._slots[address] = Slots(nothing_stored)
         self._wiped.add(address)
 
     def transient(self, address: Address, slot: int) -> int:
@@ -375,7 +361,7 @@ class World:
 
     def warm_up(self, key: WarmKey) -> bool:
         """Mark an address or an (address, slot) pair warm; True when it was cold."""
-        if key in self.warm:
+        if key in self.warm or key in self.always_warm:
             return False
         self.warm.add(key)
         if self._accessed is not None:

@@ -52,7 +52,7 @@ class Symbol(str):
 
     def __format__(self, spec: str) -> str:
         if spec == "late" or (spec == "word" and not self.known):
-            return f"{self}.to_bytes(32,'big')"
+            return f"bytes_of({self})"
         if spec == "word":
             return repr(int(self, 16).to_bytes(32, "big"))
         return self.truth or str(self) if spec == "truth" else str(self)

@@ -6,8 +6,7 @@ from random import Random
 import pytest
 
 from node.execution.evm import interpret, operations
-from node.execution.evm.frame import Frame as MessageFrame
-from node.execution.evm.frame import TransactionEnvironment
+from node.execution.evm.frame import Frame, TransactionEnvironment
 from node.execution.evm.halts import Halt, OutOfGas, StackOverflow, WriteProtection
 from node.execution.evm.program import Program, ProgramCache
 from node.execution.evm.schedule import schedule_of
@@ -32,6 +31,26 @@ def test_words_are_hashed_alike():
             assert kernels.word_bytes(tuple(words)) == operations.word_bytes_in_python(tuple(words))
 
 
+def test_numbers_and_bytes_become_each_other_alike():
+    random = Random(2)
+    numbers = [2**bits + more for bits in range(256) for more in (-1, 0, 1)]
+    for number in (*numbers, *(random.getrandbits(random.randrange(257)) for _ in range(2_000)), True):
+        data = number.to_bytes(32, "big")
+        assert kernels.bytes_of(number) == operations.bytes_of_in_python(number) == data
+        assert kernels.word_of(data) == kernels.word_of(bytearray(data)) == operations.word_of_in_python(data)
+    for size in range(33):
+        data = random.randbytes(size)
+        assert kernels.word_of(data) == operations.word_of_in_python(data)
+        for zeros in range(size):
+            assert kernels.word_of(bytes(zeros) + data[zeros:]) == int.from_bytes(data[zeros:], "big")
+    for wrong in (-1, 2**256, 2**256 + 1, 2**300, -(2**256)):
+        with pytest.raises(OverflowError):
+            kernels.bytes_of(wrong)
+    for wrong in (bytes(33), "0", None):
+        with pytest.raises((TypeError, ValueError)):
+            kernels.word_of(wrong)
+
+
 def test_pairs_that_share_a_place_keep_their_own_hash():
     for _ in range(2):
         for key in range(5_000):
@@ -51,12 +70,13 @@ def test_words_are_read_alike_wherever_they_begin():
             assert kernels.word_at(data, offset) == operations.word_at_in_python(data, offset)
 
 
-class Frame:
-    """What SLOAD and SSTORE see of a frame."""
-
-    def __init__(self, world: World, address: Address, gas: int, static: bool) -> None:
-        self.world, self.address, self.gas, self.static = world, address, gas, static
-        self.schedule = schedule_of(Fork.LONDON)
+def a_frame(world: World, ran: Program, address: Address, gas: int, static: bool = False) -> Frame:
+    """A call of OWNERS[1] to an address, about to run."""
+    environment = TransactionEnvironment(OWNERS[1], 2, lambda: None)
+    return Frame(
+        world, schedule_of(Fork.LONDON), None, environment, ran, address, OWNERS[1], 0, b"data", gas, 0,
+        static, world.snapshot(),
+    )  # fmt: skip
 
 
 def a_world() -> World:
@@ -69,13 +89,14 @@ def a_world() -> World:
 def after(world: World, sload, sstore, seed: int) -> list[object]:
     """All that can be seen of some accesses, and of the world after them."""
     random, seen = Random(seed), []
+    stop = Program(b"", ProgramCache(Fork.LONDON))
     accessed = world.record_accesses() if seed % 2 else set()
     for _ in range(4):
         world.begin_transaction()
         snapshots = []
         for _ in range(random.randrange(12)):
             gas = random.choice((0, 99, 100, 1_999, 2_000, 2_300, 2_301, 5_000, 22_100, 2**62, 2**64))
-            frame = Frame(world, random.choice(OWNERS), gas, random.random() < 0.1)
+            frame = a_frame(world, stop, random.choice(OWNERS), gas, random.random() < 0.1)
             slot, value = random.choice((0, 1, 2, 3, 2**200)), random.choice((0, 0, 1, 2, 2**255))
             snapshots.append(world.snapshot())
             try:
@@ -124,12 +145,7 @@ def a_run(form, code: bytes, stack: list[int], gas: int, memory: bytes, hot_runs
     ran, seen = Program(code, ProgramCache(Fork.LONDON)), []
     ran.hot_runs, ran.few_runs = hot_runs, min(4, hot_runs)
     for _ in range(3):
-        world = a_world()
-        environment = TransactionEnvironment(1, 2, lambda: None)
-        frame = MessageFrame(
-            world, schedule_of(Fork.LONDON), None, environment, ran, OWNERS[0], OWNERS[1], 0, b"data", gas, 0,
-            False, world.snapshot(),
-        )  # fmt: skip
+        frame = a_frame(a_world(), ran, OWNERS[0], gas)
         frame.stack += stack
         frame.memory += memory
         try:
@@ -175,7 +191,7 @@ def test_what_is_no_cold_code_is_refused():
     with pytest.raises((TypeError, ValueError, AttributeError)):
         kernels.interpret(ran, 0, (), None)
     with pytest.raises((TypeError, ValueError, AttributeError)):
-        kernels.interpret(None, 0, [], Frame(a_world(), OWNERS[0], 1, False))
+        kernels.interpret(None, 0, [], a_frame(a_world(), ran, OWNERS[0], 1))
     with pytest.raises((TypeError, ValueError)):
         kernels.interpret(ran, -1, [], None)
     with pytest.raises(TypeError):

@@ -1,0 +1,57 @@
+"""Accounts and slots as they stand now: dicts that ask the parent for what they lack, once."""
+
+from collections.abc import Callable
+
+from node.primitives.ids import Address
+from node.primitives.state import Account
+
+
+class Accounts(dict[Address, Account | None]):
+    """Accounts as they stand now."""
+
+    __slots__ = ("_read", "before")
+
+    def __init__(self, read: Callable[[Address], Account | None]) -> None:
+        super().__init__()
+        self._read = read
+        self.before: dict[Address, Account | None] = {}
+        """The same as the parent has them."""
+
+    def __missing__(self, address: Address) -> Account | None:
+        account = self[address] = self.before[address] = self._read(address)
+        return account
+
+
+class Slots(dict[int, int]):
+    """One account's slots as they stand now."""
+
+    __slots__ = ("_read", "before")
+
+    def __init__(self, read: Callable[[int], int]) -> None:
+        super().__init__()
+        self._read = read
+        self.before: dict[int, int] = {}
+        """The same as the parent has them; zeros once they were wiped."""
+
+    def __missing__(self, slot: int) -> int:
+        value = self[slot] = self.before[slot] = self._read(slot)
+        return value
+
+
+class Storage(dict[Address, Slots]):
+    """Every account's slots."""
+
+    __slots__ = ("_slots_of",)
+
+    def __init__(self, slots_of: Callable[[Address], Callable[[int], int]]) -> None:
+        super().__init__()
+        self._slots_of = slots_of
+
+    def __missing__(self, address: Address) -> Slots:
+        slots = self[address] = Slots(self._slots_of(address))
+        return slots
+
+
+def nothing_stored(slot: int) -> int:
+    """What a wiped account's slots hold."""
+    return 0
