@@ -111,7 +111,9 @@ class Frame:
             else:
                 self._call()
         except VMError as error:
-            self.error = error
+            # Where it was raised holds this frame, which would be left to the garbage collector.
+            self.error = error.with_traceback(None)
+            error.__context__ = None
             state.revert(snapshot)
             if error.burns_gas:
                 self.gas_remaining = 0

@@ -38,6 +38,10 @@ def run(frame: "Frame") -> None:
                 if opcode < 0x80:
                     if len(stack) > 1023:
                         raise FullStack
+                    if opcode == 0x60:
+                        stack.append(code[pc])
+                        pc += 1
+                        continue
                     end = pc + opcode - 0x5F
                     stack.append(int.from_bytes(code[pc:end]))
                     pc = end
