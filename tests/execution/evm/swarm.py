@@ -4,48 +4,61 @@
     python -m tests swarm -- --cases 1 --seed 1a2b --first 77      that batch again
 
 A random program is called with some gas, value and data, on what the calls before left of the state. That is
-two cases: our executor makes the call once with blocks compiled early and once as it does by default, mostly
-interpreting, and py-evm says what is right. A few transactions call each program of a batch two dozen times;
-after each call they log whether it succeeded, the gas that is left and all that came back, so that outcomes
-are compared call by call, then by receipts and state. What differs is shrunk, call by call and instruction
-by instruction, and printed. A seed and a number are a batch. `test_differential` has deeper cases, made by
-hypothesis; here they are many.
+four cases: our executor makes the call as it does by default, mostly interpreting; with blocks compiled
+early, while the calls run; by what that run left compiled, as a node comes to the same contracts block after
+block; and so again, watched as for a replica's index. py-evm says what is right. A few transactions call each
+program of a batch some two dozen times; after each call they log whether it succeeded, the gas that is left
+and all that came back, so that outcomes are compared call by call, then by receipts and state. What differs
+is shrunk, call by call and instruction by instruction, and printed. A seed and a number are a batch.
+`test_differential` has deeper cases, made by hypothesis; here they are many.
 
-What a case costs is py-evm's call of a contract and its instructions. So the driver that makes the calls has
-few of those, and programs that run in circles mostly get little gas.
+What a case costs is py-evm's call of a contract and its instructions. So the calls are made for it
+(`driving`), each answer is held against four runs of ours, programs that run in circles mostly get little
+gas, and what is compiled is run often enough to be worth it.
 """
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple, TypeAlias
 
 from node.execution.evm import program
 from node.execution.evm.executor import FastExecutor
-from node.execution.executor import BlockContext, BlockOutcome, Executor, execute_block
+from node.execution.evm.session import FastSession
+from node.execution.evm.watching import WatchedWorld
+from node.execution.executor import BlockContext, BlockOutcome, BlockSession, Executor, execute_block
 from node.execution.py_evm import PyEvmExecutor
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address, Hash32
+from node.primitives.state import StateView
 from node.primitives.transaction import Transaction, TransactionType
 from tests.execution.builders import KEY, context, signed
-from tests.execution.evm.breeding import PROGRAMS, Part, a_program, circles, code_of, push, run, word
+from tests.execution.evm.breeding import PROGRAMS, Part, a_program, circles, code_of, word
+from tests.execution.evm.driving import DATA_ROOM, DRIVER, DrivenPyEvm, driver
 from tests.execution.worlds import MemoryView
 
-CALLS = 24
+CALLS = 28
 """Of each program: what is compiled, and what is warm, differs from one to the next. Compiling must pay."""
+RUNS = 4
+"""Of ours, for each call."""
 TRANSACTIONS_MAX = 3
 GAS = 400_000_000
 """Of each transaction: more than all its calls are given."""
 CIRCLES_GAS = 2_500
 """Mostly the most for a program that may run in circles, which costs as much as dozens of others."""
-DRIVER = Address(b"\xdd" * 20)
+SIZES = (0, 0, 4, 36, 68, -1)
+"""Of a call's data; -1 is any below 128."""
 FORKS = tuple(fork for fork in Fork if fork >= Fork.BYZANTIUM)
 REFERENCE = PyEvmExecutor()
+DRIVEN = DrivenPyEvm()
+"""The same where all transactions reach the driver."""
 
 
 Block: TypeAlias = tuple[BlockContext, MemoryView, list[Transaction]]
@@ -72,6 +85,8 @@ class Batch:
     data: bytes
     hot_runs: int
     """After which our blocks are compiled."""
+    times: int = 1
+    """That the block is run by one executor; the third time it is watched."""
 
     @property
     def calls(self) -> int:
@@ -86,19 +101,21 @@ def address_of(index: int) -> Address:
 
 def some_gas(random: Random) -> int:
     """Mostly too little for something, sometimes enough for a creation."""
-    kind = random.random()
+    kind, share = random.random(), random.random()
     if kind < 0.35:
-        return random.randrange(300 if kind < 0.2 else 1_500)
-    return random.randrange(1_500, 12_000) if kind < 0.65 else 30_000 if kind < 0.9 else 100_000
+        return int(share * (300 if kind < 0.2 else 1_500))
+    return 1_500 + int(share * 10_500) if kind < 0.65 else 30_000 if kind < 0.9 else 100_000
 
 
 def a_case(random: Random, index: int, slow: bool) -> Case:
     """A call of a program."""
     gas = some_gas(random)
     if slow and random.random() < 0.97:
-        gas = min(gas, random.randrange(CIRCLES_GAS))
-    size = random.choice((0, 0, 4, 36, 68, random.randrange(128)))
-    return Case(index, gas, random.choice((0, 0, 0, 1)), size)
+        gas = min(gas, int(random.random() * CIRCLES_GAS))
+    size = SIZES[int(random.random() * 6)]
+    if size < 0:
+        size = int(random.random() * 128)
+    return Case(index, gas, int(random.random() < 0.25), size)
 
 
 def a_batch(seed: str, number: int) -> Batch:
@@ -122,36 +139,18 @@ def a_batch(seed: str, number: int) -> Batch:
             for _ in range(random.choice((0, 0, 5)))
         ),
         data=b"".join(word(random).to_bytes(32, "big") for _ in range(DATA_ROOM // 32)),
-        hot_runs=random.choice((0, 0, 2)),
+        hot_runs=random.choice((0, 2)),
+        times=RUNS - 1,
     )
 
 
-DATA_ROOM = 256
-"""Calldata of the driver: what it hands on parts of, in so many bytes, then a word for each call."""
-
-
 def calldata(batch: Batch, cases: tuple[Case, ...]) -> bytes:
-    """What tells the driver whom to call: gas, 8 bits of size, 8 of value, 160 of address."""
+    """What tells the driver whom to call."""
     told = b"".join(
         (gas << 176 | size << 168 | value << 160 | 0x1000 + index).to_bytes(32, "big")
         for index, gas, value, size in cases
     )
     return batch.data.ljust(DATA_ROOM, b"\0") + told
-
-
-def driver() -> bytes:
-    """Makes the calls of its calldata and logs what came of each: what was returned, under the gas left and
-    whether it succeeded. Between calls the stack holds where in the calldata it is, and the word from there.
-    """
-    before = run(0x37, 0, 0, DATA_ROOM) + push(DATA_ROOM) + b"\x80\x35"
-    code = b"\x5b" + push(0) + push(0) + b"\x82" + push(10) + b"\x1a\x80"  # the ranges of memory
-    code += b"\x84" + push(11) + b"\x1a"  # value
-    code += b"\x85"  # to: a call looks at the low 160 bits
-    code += push(1 << 176) + b"\x87\x04\xf1"  # gas
-    code += b"\x3d" + push(0) + push(DATA_ROOM) + b"\x3e"
-    code += b"\x5a\x3d" + push(DATA_ROOM) + b"\xa2"
-    code += b"\x50" + push(32) + b"\x01\x80\x35\x80" + push(len(before)) + b"\x57\x00"
-    return before + code
 
 
 def block_of(batch: Batch) -> Block:
@@ -176,11 +175,25 @@ def outcome(executor: Executor, batch: Batch) -> BlockOutcome:
     return execute_block(executor, *block_of(batch))
 
 
-def as_ours(block: Block, hot_runs: int) -> BlockOutcome:
-    """What ours makes of the block when blocks are compiled after so many runs."""
-    before, program.HOT_RUNS = program.HOT_RUNS, hot_runs  # type: ignore[misc]
+class Watched(FastExecutor):
+    """Runs blocks by what another has compiled, and notes what moves inside transactions."""
+
+    def __init__(self, other: FastExecutor) -> None:
+        super().__init__(other._given)
+        self._programs = other._programs
+
+    def begin(self, context: BlockContext, parent: StateView) -> BlockSession:
+        """Start a block on top of `parent`."""
+        return FastSession(context, parent, self._programs_of(context.fork), WatchedWorld(parent))
+
+
+def as_ours(block: Block, batch: Batch) -> list[BlockOutcome]:
+    """What ours makes of the block each time, its own blocks compiled as the batch says."""
+    before, program.HOT_RUNS = program.HOT_RUNS, batch.hot_runs  # type: ignore[misc]
     try:
-        return execute_block(FastExecutor(REFERENCE), *block)
+        ours = FastExecutor(REFERENCE)
+        each = (ours, ours, Watched(ours))
+        return [execute_block(executor, *block) for executor in each[: batch.times]]
     finally:
         program.HOT_RUNS = before  # type: ignore[misc]
 
@@ -188,17 +201,18 @@ def as_ours(block: Block, hot_runs: int) -> BlockOutcome:
 def parted(batch: Batch) -> Batch | None:
     """Compiled as the batch says or as by default, where the executors part; None where they never do."""
     block = block_of(batch)
-    theirs = execute_block(REFERENCE, *block)
+    theirs = execute_block(DRIVEN, *block)
     assert all(receipt.succeeded for receipt in theirs.receipts), "the driver could not make all calls"
-    each = (replace(batch, hot_runs=runs) for runs in (batch.hot_runs, program.HOT_RUNS))
-    return next((one for one in each if as_ours(block, one.hot_runs) != theirs), None)
+    each = (batch, replace(batch, hot_runs=program.HOT_RUNS, times=1))
+    return next((one for one in each if any(ours != theirs for ours in as_ours(block, one))), None)
 
 
 def first_difference(batch: Batch) -> int | None:
     """The call by which the executors part, counted through; the last when they do only in the end."""
     block = block_of(batch)
-    ours, theirs = as_ours(block, batch.hot_runs), execute_block(REFERENCE, *block)
-    if ours == theirs:
+    theirs = execute_block(DRIVEN, *block)
+    ours = next((each for each in as_ours(block, batch) if each != theirs), None)
+    if ours is None:
         return None
     told = [
         [log for receipt in each.receipts for log in receipt.logs if log.address == DRIVER]
@@ -220,8 +234,10 @@ def shrunk(batch: Batch) -> Batch:
         if first_difference(fewer) is not None:
             batch = fewer
             break
-    if first_difference(replace(batch, listed=())) is not None:
-        batch = replace(batch, listed=())
+    for simpler in ({"listed": ()}, {"times": 1}, {"times": 2}):
+        fewer = replace(batch, **simpler)
+        if fewer.times <= batch.times and first_difference(fewer) is not None:
+            batch = fewer
     while True:
         smaller = _reduced(batch, without_calls, lambda each: each.calls)
         smaller = _reduced(smaller, without_parts, lambda each: sum(map(len, each.programs)))
@@ -274,7 +290,8 @@ def without_parts(batch: Batch, first: int, size: int) -> Batch:
 
 def described(batch: Batch) -> str:
     """For people: every program that is left, and the calls."""
-    lines = [f"{batch.fork.name}, hot after {batch.hot_runs} runs, data {batch.data.hex() or 'none'}"]
+    compiled = f"hot after {batch.hot_runs} runs" + ("", ", the second time", ", watched")[batch.times - 1]
+    lines = [f"{batch.fork.name}, {compiled}, data {batch.data.hex() or 'none'}"]
     lines += [f"  listed: {address.hex()} {len(slots)} slots" for address, slots in batch.listed]
     for index, parts in enumerate(batch.programs):
         if parts:
@@ -293,12 +310,26 @@ def compare(seed: str, cases: int, until_s: float, first: int = 0, step: int = 1
     done, number = 0, first
     while done < cases and time.monotonic() < until_s:
         batch = a_batch(seed, number)
-        found = parted(batch)
+        with _collecting_once():
+            found = parted(batch)
         if found is not None:
             return done, f"batch {number} of seed {seed}:\n{described(shrunk(found))}"
-        done += 2 * batch.calls
+        done += RUNS * batch.calls
         number += step
     return done, ""
+
+
+@contextmanager
+def _collecting_once() -> Iterator[None]:
+    """What a failed call leaves behind is looked for when the batch is done, and nowhere else."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.unfreeze()
 
 
 def _share(job: tuple[str, int, float, int, int]) -> tuple[int, str]:
@@ -310,7 +341,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=1_000_000, help="two for each call")
+    parser.add_argument("--cases", type=int, default=1_000_000, help="four for each call")
     parser.add_argument("--first", type=int, default=0, help="number of the first batch")
     parser.add_argument("--seconds", type=float, default=1e9, help="at most so long")
     parser.add_argument("--seed", default=os.urandom(4).hex())
