@@ -7,11 +7,11 @@ The blocks are those of `import_blocks.py`, imported one after another into Leve
 this process. A stage is what a function of the importer takes without the stages that it calls. The least of
 all blocks is shown, because other programs on the machine only ever add, and the mean, because some stages
 come with every fifth block only: with more layers than `--layers` the oldest quarter is written. Blocks
-before the first such write are not counted; the default is what a node has.
+before the first such write are not counted; the default is what a node has. The garbage collector works as
+in a node, too: what it takes is in the stage in which it happens to run.
 """
 
 import argparse
-import gc
 import os
 import statistics
 import sys
@@ -35,7 +35,7 @@ from node.primitives.transaction import recover_senders
 from node.state.store import StateStore
 from node.storage import blocks as rows
 from node.storage.leveldb import LevelDB
-from tests.bench.import_blocks import EXECUTORS, KINDS, SENDERS, blocks_of, make_network, on_a_copy
+from tests.bench.import_blocks import EXECUTORS, KINDS, SENDERS, blocks_of, make_network, on_a_copy, settle
 from tests.chain.harness import take
 
 STAGES: Final[tuple[tuple[Any, str, str], ...]] = (
@@ -90,17 +90,15 @@ def measure(kind: str, folder: Path, layers: int, clock: Clock) -> list[Counter[
     settings = replace(StorageSettings(), state_layers_max=layers)
     found = []
     with on_a_copy(folder, EXECUTORS["fast"](), settings) as maker:
+        settle()
         for each in blocks_of(folder, kind):
             clock.spent.clear()
-            gc.collect()
-            gc.disable()
             with clock.stage("the rest"):
                 with clock.stage("decoding"):
                     block = decode_block(each)
                 with clock.stage("senders"):
                     recover_senders(block.transactions)
                 take(maker.chain, [block])
-            gc.enable()
             found.append(Counter(clock.spent))
     # Whole rounds of writes, each with the blocks before it.
     return found[max(WARM_UP, layers + 1) :]
