@@ -122,9 +122,10 @@ def put_canonical(batch: Batch, block: Block) -> None:
     """The block is the canonical one at its number, and its transactions are found there."""
     number, block_hash = block.ref
     batch.put(schema.canonical_key(number), block_hash)
-    place = schema.number_bytes(number)
-    for index, tx in enumerate(block.transactions):
-        batch.put(schema.transaction_key(tx.hash), place + index.to_bytes(4, "big"))
+    prefix, place = schema.TRANSACTION_PREFIX, schema.number_bytes(number)
+    batch.rows.update(
+        {prefix + tx.hash: place + index.to_bytes(4, "big") for index, tx in enumerate(block.transactions)}
+    )
 
 
 def delete_canonical(batch: Batch, block: Block) -> None:

@@ -103,9 +103,13 @@ def canonical_key(number: BlockNumber) -> bytes:
     return b"c" + number.to_bytes(NUMBER_BYTES, "big")
 
 
+TRANSACTION_PREFIX: Final = b"x"
+"""x: where a transaction stands in the canonical chain; its hash follows."""
+
+
 def transaction_key(transaction_hash: Hash32) -> bytes:
-    """x: where a transaction stands in the canonical chain."""
-    return b"x" + transaction_hash
+    """x: of one transaction."""
+    return TRANSACTION_PREFIX + transaction_hash
 
 
 # --- state
