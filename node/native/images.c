@@ -6,15 +6,22 @@ enum { WHOLE = 0, DIFFERENCE = 1, SEVERAL = 2, WHOLE_ONE_IN = 8, ROW_BYTES_MIN =
 enum { BLOCKS_MAX = 16, NUMBER_BYTES = 8, AT_ONCE = 16 };
 
 typedef struct { size_t at, size; Py_ssize_t next; uint8_t behind; } image;
-typedef struct { PyObject *key, *row; Py_ssize_t first, last; size_t size; uint32_t crc; int has_crc; } change;
+typedef struct {
+    PyObject *key, *row; /* the blocks hold them */
+    Py_hash_t hash;
+    Py_ssize_t first, last;
+    size_t size;
+    uint32_t crc;
+    int has_crc;
+} change;
 
 /* All changed rows in the order in which they first changed, and the images of each in the order of blocks. */
 typedef struct {
-    PyObject *places; /* key -> index in `changes`, whose keys and rows it and the blocks hold */
+    uint32_t *table; /* where a key's change may be: 1 + its index in `changes`, or 0; from its hash on */
     change *changes;
     image *images;
     uint8_t *bytes;
-    size_t changes_used, changes_room, images_used, images_room, bytes_used, bytes_room;
+    size_t table_size, changes_used, changes_room, images_used, images_room, bytes_used, bytes_room;
 } history;
 
 /* Room for `more` of so many bytes each; 0 where there is no memory. */
@@ -107,22 +114,60 @@ static Py_ssize_t add_bytes(history *all, change *changed, PyObject *before, PyO
     return (Py_ssize_t)(last - first) + 3;
 }
 
-/* The place of a key among the changes, made where it is the key's first; NULL for an error. */
-static change *change_of(history *all, PyObject *key)
+static uint32_t *place_in(const history *all, Py_hash_t hash)
 {
-    PyObject *known = PyDict_GetItemWithError(all->places, key);
-    if (known != NULL)
-        return all->changes + PyLong_AsSsize_t(known);
-    if (PyErr_Occurred()
-        || !make_room((void **)&all->changes, all->changes_used, &all->changes_room, 1, sizeof(change)))
-        return NULL;
-    PyObject *place = PyLong_FromSize_t(all->changes_used);
-    int result = place == NULL ? -1 : PyDict_SetItem(all->places, key, place);
-    Py_XDECREF(place);
-    if (result < 0)
+    return all->table + ((size_t)hash & (all->table_size - 1));
+}
+
+/* The next place, round and round. */
+static uint32_t *place_after(const history *all, uint32_t *place)
+{
+    return ++place == all->table + all->table_size ? all->table : place;
+}
+
+/* A table of twice the size; 0 where there is no memory. */
+static int grow_table(history *all)
+{
+    enum { PLACES_MIN = 1024 };
+    history grown = *all;
+    grown.table_size = all->table_size ? 2 * all->table_size : PLACES_MIN;
+    grown.table = grown.table_size > UINT32_MAX ? NULL : PyMem_Calloc(grown.table_size, sizeof *grown.table);
+    if (grown.table == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (size_t i = 0; i < all->changes_used; i++) {
+        uint32_t *place = place_in(&grown, all->changes[i].hash);
+        while (*place)
+            place = place_after(&grown, place);
+        *place = (uint32_t)i + 1;
+    }
+    PyMem_Free(all->table);
+    *all = grown;
+    return 1;
+}
+
+static int same_key(const change *changed, PyObject *key, Py_hash_t hash)
+{
+    size_t size = (size_t)PyBytes_GET_SIZE(key);
+    return changed->hash == hash && (size_t)PyBytes_GET_SIZE(changed->key) == size
+        && memcmp(PyBytes_AS_STRING(changed->key), PyBytes_AS_STRING(key), size) == 0;
+}
+
+/* The change of a key, made where it is the key's first; NULL for an error. */
+static change *change_of(history *all, PyObject *key, Py_hash_t hash)
+{
+    uint32_t *place = place_in(all, hash);
+    for (; *place; place = place_after(all, place))
+        if (same_key(all->changes + *place - 1, key, hash))
+            return all->changes + *place - 1;
+    if (2 * all->changes_used >= all->table_size)
+        return grow_table(all) ? change_of(all, key, hash) : NULL;
+    if (!make_room((void **)&all->changes, all->changes_used, &all->changes_room, 1, sizeof(change)))
         return NULL;
     change *made = all->changes + all->changes_used++;
-    *made = (change){.key = key, .first = -1, .last = -1};
+    *made = (change){.key = key, .hash = hash, .first = -1, .last = -1};
+    *place = (uint32_t)all->changes_used;
     return made;
 }
 
@@ -131,17 +176,14 @@ static int is_row(PyObject *row)
     return row != NULL && (row == Py_None || PyBytes_Check(row));
 }
 
-static int add_image(history *all, PyObject *key, PyObject *old, PyObject *new, uint64_t number, uint8_t behind)
+typedef struct { PyObject *key, *old, *new; Py_hash_t hash; } change_seen;
+
+static int add_image(history *all, const change_seen *seen, uint64_t number, uint8_t behind)
 {
-    if (!PyBytes_Check(key) || !is_row(old) || !is_row(new)) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "rows are bytes or None, and the same before and after");
-        return 0;
-    }
     if (!make_room((void **)&all->images, all->images_used, &all->images_room, 1, sizeof(image)))
         return 0;
-    change *changed = change_of(all, key);
-    Py_ssize_t size = changed == NULL ? -1 : add_bytes(all, changed, old, new, number);
+    change *changed = change_of(all, seen->key, seen->hash);
+    Py_ssize_t size = changed == NULL ? -1 : add_bytes(all, changed, seen->old, seen->new, number);
     if (size < 0)
         return 0;
     Py_ssize_t place = (Py_ssize_t)all->images_used++;
@@ -152,27 +194,55 @@ static int add_image(history *all, PyObject *key, PyObject *old, PyObject *new, 
     else
         all->images[changed->last].next = place;
     changed->last = place;
-    changed->row = new;
+    changed->row = seen->new;
     changed->size += 3 + (size_t)size;
     return 1;
 }
 
-typedef struct { PyObject *key, *old, *new; } change_seen;
-
-/* The next changes of a block, on their way into the processor's cache; how many. The objects lie anywhere. */
-static int look_ahead(PyObject *rows, PyObject *before, Py_ssize_t *position, Py_ssize_t *following, change_seen *seen)
+/* The next changes of a block; how many, or -1. */
+static int next_changes(
+    PyObject *rows, PyObject *before, Py_ssize_t *position, Py_ssize_t *following, change_seen *seen)
 {
     PyObject *beside;
     int got = 0;
-    for (change_seen *each = seen; got < AT_ONCE && PyDict_Next(before, position, &each->key, &each->old); each++, got++) {
+    for (change_seen *each = seen; got < AT_ONCE; each++, got++) {
+        if (!PyDict_Next(before, position, &each->key, &each->old))
+            break;
         /* Both were filled in step, as a rule: no look-up then. */
         if (!PyDict_Next(rows, following, &beside, &each->new) || beside != each->key)
             each->new = PyDict_GetItemWithError(rows, each->key);
         __builtin_prefetch(each->key);
-        __builtin_prefetch(each->old);
-        __builtin_prefetch(each->new);
+        for (int line = 0; line < 3; line++) {
+            __builtin_prefetch((const char *)each->old + 64 * line);
+            __builtin_prefetch((const char *)each->new + 64 * line);
+        }
+    }
+    for (int i = 0; i < got; i++) {
+        if (!PyBytes_Check(seen[i].key) || !is_row(seen[i].old) || !is_row(seen[i].new)) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_ValueError, "rows are bytes or None, and the same before and after");
+            return -1;
+        }
+        seen[i].hash = PyBytes_Type.tp_hash(seen[i].key);
     }
     return got;
+}
+
+/* What finding them will read goes into the processor's cache, one step for all of them at a time: objects lie
+ * anywhere, and waiting for memory is most of what an image costs. */
+static void look_ahead(const history *all, const change_seen *seen, int count)
+{
+    const change *likely[AT_ONCE];
+    for (int i = 0; i < count; i++)
+        __builtin_prefetch(place_in(all, seen[i].hash));
+    for (int i = 0; i < count; i++) {
+        uint32_t place = *place_in(all, seen[i].hash);
+        likely[i] = place ? all->changes + place - 1 : NULL;
+        __builtin_prefetch(likely[i]);
+    }
+    for (int i = 0; i < count; i++)
+        if (likely[i] != NULL)
+            __builtin_prefetch(likely[i]->key);
 }
 
 static int add_block(history *all, PyObject *block, uint64_t last)
@@ -189,10 +259,13 @@ static int add_block(history *all, PyObject *block, uint64_t last)
     Py_ssize_t position = 0, following = 0;
     for (int got = AT_ONCE; got == AT_ONCE;) {
         change_seen seen[AT_ONCE];
-        got = look_ahead(rows, before, &position, &following, seen);
+        got = next_changes(rows, before, &position, &following, seen);
+        look_ahead(all, seen, got);
         for (int i = 0; i < got; i++)
-            if (!add_image(all, seen[i].key, seen[i].old, seen[i].new, number, (uint8_t)(last - number)))
+            if (!add_image(all, seen + i, number, (uint8_t)(last - number)))
                 return 0;
+        if (got < 0)
+            return 0;
     }
     return 1;
 }
@@ -237,12 +310,23 @@ static PyObject *place_of(PyObject *head, PyObject *key, uint64_t last)
     return place;
 }
 
+/* The same for what putting a later change will read. */
+static void look_at_later(const history *all, const change *now)
+{
+    __builtin_prefetch(now[AT_ONCE].key);
+    __builtin_prefetch(now[AT_ONCE].row);
+    __builtin_prefetch(all->images + now[AT_ONCE].first);
+    __builtin_prefetch(all->bytes + all->images[now[AT_ONCE / 2].first].at);
+}
+
 /* Put rows and images into the batch; the keys. */
 static PyObject *put_all(const history *all, PyObject *into, PyObject *head, uint64_t last)
 {
     PyObject *keys = PyList_New((Py_ssize_t)all->changes_used);
     for (size_t i = 0; keys != NULL && i < all->changes_used; i++) {
         const change *changed = all->changes + i;
+        if (i + AT_ONCE < all->changes_used)
+            look_at_later(all, changed);
         PyList_SET_ITEM(keys, (Py_ssize_t)i, Py_NewRef(changed->key));
         PyObject *place = place_of(head, changed->key, last);
         PyObject *images = place == NULL ? NULL : images_of(all, changed);
@@ -268,13 +352,13 @@ static PyObject *py_pack_images(PyObject *self, PyObject *args)
         return NULL;
     }
     uint64_t last = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(newest, 0));
-    history all = {.places = PyErr_Occurred() ? NULL : PyDict_New()};
-    int done = all.places != NULL;
+    history all = {0};
+    int done = !PyErr_Occurred() && grow_table(&all);
     for (Py_ssize_t i = 0; done && i < count; i++)
         done = add_block(&all, PyTuple_GET_ITEM(blocks, i), last);
     if (done)
         keys = put_all(&all, into, head, last);
-    Py_XDECREF(all.places);
+    PyMem_Free(all.table);
     PyMem_Free(all.changes);
     PyMem_Free(all.images);
     PyMem_Free(all.bytes);

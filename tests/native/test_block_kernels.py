@@ -177,6 +177,22 @@ def test_before_images(seed):
 
 
 @built
+def test_before_images_of_many_rows():
+    draw = random.Random(6)
+    keys = [b"S" + draw.randbytes(draw.randrange(20, 60)) for _ in range(4_000)]
+    blocks = []
+    for number in range(7, 10):
+        changed = draw.sample(keys, 2_000)
+        blocks.append(
+            (number, {key: draw.randbytes(120) for key in changed}, dict.fromkeys(changed, bytes(120)))
+        )
+    in_c, in_python = {}, {}
+    listed = KERNELS.pack_images(in_c, tuple(blocks), b"u")
+    assert listed == before_images.pack_images_in_python(in_python, tuple(blocks), b"u")
+    assert in_c == in_python
+
+
+@built
 @pytest.mark.parametrize(
     ("blocks", "problem"),
     [
