@@ -33,8 +33,10 @@ TRANSACTION_BYTES_MAX: Final = 4_096
 BATCH_BYTES_MAX: Final = 100 * 1024
 """Of one message of transactions, about."""
 HASHES_PER_MESSAGE: Final = 4_096
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.04
 """What comes so soon after a transaction travels with it: a message costs as much as ten of them."""
+ANNOUNCE_GATHER_S: Final = 0.2
+"""The same for hashes of transactions that came from a peer: mostly who sent them has sent them to all."""
 DRAINED_MAX: Final = 4_096
 """Transactions sent on at once when many come together."""
 
@@ -47,6 +49,9 @@ class Gossip:
         self._roster = roster
         self._pool = pool
         self._random = random
+        self._later: list[Transaction] = []
+        """From peers, and to be announced to those who still do not know them then."""
+        self._some_later = trio.Event()
 
     # --- blocks
 
@@ -71,6 +76,11 @@ class Gossip:
 
     async def run(self) -> None:
         """Send on what becomes pending in the pool; until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._announce_later)
+            await self._follow_pool()
+
+    async def _follow_pool(self) -> None:
         while True:
             with self._pool.subscribe() as batches:
                 # The pool cuts off who falls behind; what was missed then is still pending.
@@ -95,19 +105,35 @@ class Gossip:
             small = [tx for tx in missing if len(tx.encoded) <= TRANSACTION_BYTES_MAX]
             self._send_in_full((member,), small)
 
+    async def _announce_later(self) -> None:
+        while True:
+            await self._some_later.wait()
+            await trio.sleep(ANNOUNCE_GATHER_S)
+            self._some_later = trio.Event()
+            late = [tx for tx in self._later if self._pool.has(tx.hash)]
+            self._later.clear()
+            for member in self._roster:
+                self._announce(member, [tx for tx in late if tx.hash not in member.known_transactions])
+
     def _send_to_few(self, members: Sequence[Member], transactions: Sequence[Transaction]) -> None:
-        in_full: list[Transaction] = []
-        by_hash: list[Transaction] = []
+        known = [member.known_transactions for member in members]
+        small: list[Transaction] = []
+        large: list[Transaction] = []
         for tx in transactions:
-            is_ours = not any(tx.hash in member.known_transactions for member in members)
-            (in_full if is_ours and len(tx.encoded) <= TRANSACTION_BYTES_MAX else by_hash).append(tx)
-        self._send_in_full(members, in_full)
+            if any(tx.hash in each for each in known):
+                self._later.append(tx)
+            else:
+                (small if len(tx.encoded) <= TRANSACTION_BYTES_MAX else large).append(tx)
+        self._send_in_full(members, small)
         for member in members:
-            self._announce(member, [tx for tx in by_hash if tx.hash not in member.known_transactions])
+            self._announce(member, large)
+        if self._later:
+            self._some_later.set()
 
     def _send_in_full(self, members: Sequence[Member], transactions: Sequence[Transaction]) -> None:
+        hashes = [tx.hash for tx in transactions]
         for member in members:
-            member.known_transactions.update(tx.hash for tx in transactions)
+            member.known_transactions.update(hashes)
         for part in _parts(transactions):
             _send_to_all(members, Transactions(tuple(part)))
 
@@ -123,7 +149,7 @@ class Gossip:
         return [tx for tx in pooled if tx is not None]
 
     def _announce(self, member: Member, transactions: Sequence[Transaction]) -> None:
-        member.known_transactions.update(tx.hash for tx in transactions)
+        member.known_transactions.update([tx.hash for tx in transactions])
         for start in range(0, len(transactions), HASHES_PER_MESSAGE):
             part = transactions[start : start + HASHES_PER_MESSAGE]
             member.connection.send(

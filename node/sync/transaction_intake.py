@@ -158,7 +158,7 @@ class PeerIntake:
 
     def take_transactions(self, transactions: Sequence[Transaction]) -> None:
         """The peer sent transactions in full, unasked."""
-        self._member.known_transactions.update(tx.hash for tx in transactions)
+        self._member.known_transactions.update([tx.hash for tx in transactions])
         if self._is_flood(self._transactions, len(transactions)):
             return
         wanted = [tx for tx in transactions if self._shared.is_wanted(tx.hash)]

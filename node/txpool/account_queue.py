@@ -140,7 +140,9 @@ class AccountQueue:
             else:
                 spent += entry.cost
         for entry in gone:
-            self.remove(entry)
+            del self._by_nonce[entry.tx.nonce]
+            self._count(entry, -1)
+        self._nonces = [nonce for nonce in self._nonces if nonce in self._by_nonce]
         first = self.account.nonce
         # nonce minus position never falls along the sorted list, and is `first` exactly along the run.
         self._ready = bisect_left(range(len(self._nonces)), first + 1, key=lambda i: self._nonces[i] - i)

@@ -423,8 +423,7 @@ class TransactionPool:
         )
 
     def _sender_in_block(self, tx: Transaction) -> Address:
-        known = self.known_sender(tx.hash)
-        if known is not None:
+        if not tx.has_sender and (known := self.known_sender(tx.hash)) is not None:
             tx.remember_sender(known)
         return tx.sender
 

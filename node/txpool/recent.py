@@ -1,6 +1,7 @@
 """A set that remembers the last so many items and forgets the oldest."""
 
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
@@ -21,15 +22,16 @@ class Recent(Generic[Item]):
 
     def add(self, item: Item) -> None:
         """Remember one item, as the newest."""
-        self._items.pop(item, None)
-        self._items[item] = None
-        if len(self._items) > self._capacity:
-            del self._items[next(iter(self._items))]
+        self.update((item,))
 
     def update(self, items: Iterable[Item]) -> None:
         """Remember several items, the last as the newest."""
+        kept = self._items
         for item in items:
-            self.add(item)
+            kept.pop(item, None)
+            kept[item] = None
+        for oldest in list(islice(kept, max(0, len(kept) - self._capacity))):
+            del kept[oldest]
 
     def discard(self, item: Item) -> None:
         """Forget one item."""

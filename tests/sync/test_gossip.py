@@ -425,6 +425,31 @@ async def test_what_a_peer_that_left_had_sent_is_wanted_from_others(nursery, aut
     assert not intake.in_hand
 
 
+async def test_what_peers_have_sent_is_announced_together_to_those_who_do_not_know_it_yet(
+    nursery, autojump_clock
+) -> None:
+    node = await Node("us", nursery, BASE).start()
+    rich([node], 1)
+    giver, knowing, _ = [await scripted(node, name) for name in ("giver", "knowing", "other")]
+    txs = [signed(key_of(1), nonce) for nonce in range(3)]
+    for tx in txs:
+        giver.send(Transactions((tx,)))
+        await trio.sleep(0.05)
+    hashes = tuple(tx.hash for tx in txs[:2])
+    knowing.send(
+        NewPooledTransactionHashes(
+            bytes(tx.type for tx in txs[:2]), tuple(len(tx.encoded) for tx in txs[:2]), hashes
+        )
+    )
+    await trio.sleep(1)
+    told = {
+        name: [m.hashes for m in node.ends[name].sent if isinstance(m, NewPooledTransactionHashes)]
+        for name in ("giver", "knowing", "other")
+    }
+    assert told == {"giver": [], "knowing": [(txs[2].hash,)], "other": [tuple(tx.hash for tx in txs)]}
+    assert not sent([node], Transactions)
+
+
 async def test_a_large_transaction_is_only_announced_and_fetched_once(nursery, autojump_clock) -> None:
     nodes = await network(nursery, 4)
     rich(nodes, 1)
