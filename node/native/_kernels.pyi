@@ -53,14 +53,14 @@ def trie_reference(encoded: bytes, /) -> bytes:
 
 def update_tries(
     read: Callable[[bytes], bytes | None],
-    updates: Sequence[tuple[bytes, dict[bytes, bytes | None], bytes | None]],
+    updates: Sequence[tuple[bytes, dict[bytes, bytes | None], bytes | None, bytes]],
     rows: dict[bytes, bytes | None],
     before: dict[bytes, bytes | None],
     /,
 ) -> list[bytes]:
-    """For each (prefix, changes, root) the new root; changed rows, and these rows before, are put into the
-    dicts; see node.trie.rows. No row belongs to two of the tries. ValueError where rows do not fit: the dicts
-    are as they were then."""
+    """For each (prefix, changes, root, packed changes) the new root; changed rows, and these rows before, are
+    put into the dicts; see node.trie.rows. No row belongs to two of the tries. ValueError where rows do not
+    fit: the dicts are as they were then."""
 
 def layered_row(
     layers: tuple[dict[bytes, bytes | None], ...], beneath: Callable[[bytes], bytes | None], key: bytes, /
@@ -84,29 +84,27 @@ def pack_images(
     ValueError where a block has not the same rows before and after, or is too far from the last.
     """
 
-def account_leaves(
+def leaves_of_accounts(
     accounts: Mapping[Any, Any],
     storage: Container[Any],
     wiped: Container[Any],
     held: Callable[[bytes], bytes | None],
     rows: dict[bytes, bytes | None],
     before: dict[bytes, bytes | None],
-    leaves: dict[bytes, bytes | None],
     /,
-) -> list[Any]:
+) -> tuple[bytes, list[Any]]:
     """Note accounts (address -> nonce, balance, code hash, or None) that differ from their rows as `held` has
-    them: new and old row by key, and the trie's leaf by the address's hash. Those that stand in `storage` or
-    `wiped` are passed over; those that are left to Python are the answer."""
+    them: new and old row by key. The answer is the trie's leaves, packed as node.trie.rows has them, and the
+    accounts that are left to Python; those in `storage` or `wiped` are passed over."""
 
-def slot_leaves(
+def leaves_of_slots(
     slots: Mapping[int, int],
     prefix: bytes,
     held: Callable[[bytes], bytes | None],
     rows: dict[bytes, bytes | None],
     before: dict[bytes, bytes | None],
-    leaves: dict[bytes, bytes | None],
     /,
-) -> None:
+) -> bytes:
     """The same for slots, whose keys are the prefix and 32 bytes; 0 leaves no row."""
 
 def bind_transaction(cls: type, names: tuple[str, ...], types: tuple[Any, ...], /) -> None:

@@ -3,6 +3,7 @@
 #include "trie.h"
 
 enum { ADDRESS = 20, WORD = 32, NONCE = 8, PLAIN = NONCE + WORD, STORAGE = HASH + 8, LEAF_MAX = 2 + 9 + 33 + 33 + 33 };
+enum { RECORD_MAX = HASH + 1 + LEAF_MAX };
 
 static uint8_t no_code[HASH], no_storage[HASH];
 
@@ -20,10 +21,12 @@ static slice without_zeros(const uint8_t *number, size_t size)
     return (slice){number, size};
 }
 
-/* Where changes are noted; leaves when all are there, so that their keys are hashed at once. */
+/* Where changes are noted; the hashes of their keys when all are there, at once. */
 typedef struct {
-    PyObject *held, *rows, *before, *leaves;
-    struct { PyObject *key, *place, *leaf; } *noted;
+    PyObject *held, *rows, *before;
+    PyObject *packed; /* leaves, as node.trie.rows has them; filled up to `end` */
+    uint8_t *end;
+    PyObject **keys; /* kept until they are hashed */
     keccak_job *jobs;
     size_t count;
 } notes;
@@ -31,28 +34,38 @@ typedef struct {
 static int begin(notes *to, Py_ssize_t most)
 {
     to->count = 0;
-    to->noted = PyMem_Calloc((size_t)most + 1, sizeof *to->noted);
-    to->jobs = PyMem_Calloc((size_t)most + 1, sizeof *to->jobs);
-    if (to->noted == NULL || to->jobs == NULL)
-        PyErr_NoMemory();
-    return PyErr_Occurred() ? -1 : 0;
+    to->packed = PyBytes_FromStringAndSize(NULL, most * RECORD_MAX);
+    to->keys = PyMem_Malloc((size_t)(most + 1) * sizeof *to->keys);
+    to->jobs = PyMem_Malloc((size_t)(most + 1) * sizeof *to->jobs);
+    if (to->packed == NULL)
+        return -1;
+    to->end = (uint8_t *)PyBytes_AS_STRING(to->packed);
+    if (to->keys != NULL && to->jobs != NULL)
+        return 0;
+    PyErr_NoMemory();
+    return -1;
 }
 
-/* Put the leaves where they belong, unless something went wrong; what it comes to. */
-static int end(notes *to, int result)
+/* The leaves, unless something went wrong. */
+static PyObject *end(notes *to, int result)
 {
     if (result == 0)
         keccak_many(to->jobs, to->count);
-    for (size_t i = 0; i < to->count; i++) {
-        if (result == 0)
-            result = PyDict_SetItem(to->leaves, to->noted[i].place, to->noted[i].leaf);
-        Py_DECREF(to->noted[i].key);
-        Py_DECREF(to->noted[i].place);
-        Py_DECREF(to->noted[i].leaf);
-    }
-    PyMem_Free(to->noted);
+    while (to->count)
+        Py_DECREF(to->keys[--to->count]);
+    PyMem_Free(to->keys);
     PyMem_Free(to->jobs);
-    return result;
+    if (result < 0)
+        Py_CLEAR(to->packed);
+    else
+        _PyBytes_Resize(&to->packed, to->end - (uint8_t *)PyBytes_AS_STRING(to->packed));
+    return to->packed;
+}
+
+/* Where the next leaf is put before it is noted. */
+static uint8_t *leaf_room(notes *to)
+{
+    return to->end + HASH + 1;
 }
 
 /* The row under a key as it was: bytes or None. */
@@ -66,24 +79,21 @@ static PyObject *row_before(const notes *to, PyObject *key)
     return row;
 }
 
-/* Note a row that differs, and its leaf (None: gone) under the hash of what the key ends in; takes both. */
-static int note(notes *to, PyObject *key, PyObject *old, PyObject *row, PyObject *leaf, size_t name)
+/* Note a row that differs, which is taken, and the leaf that is in its room, under the hash of what the key ends
+ * in; a leaf of no bytes is gone. */
+static int note(notes *to, PyObject *key, PyObject *old, PyObject *row, size_t leaf_size, size_t name)
 {
     int result = -1;
-    PyObject *place = PyBytes_FromStringAndSize(NULL, HASH);
-    if (place != NULL && row != NULL && leaf != NULL && PyDict_SetItem(to->before, key, old) == 0)
+    if (row != NULL && PyDict_SetItem(to->before, key, old) == 0)
         result = PyDict_SetItem(to->rows, key, row);
     if (result == 0) {
         slice bytes = trie_bytes(key);
-        to->jobs[to->count] = (keccak_job){bytes.at + bytes.size - name, name, (uint8_t *)PyBytes_AS_STRING(place)};
-        to->noted[to->count].key = Py_NewRef(key);
-        to->noted[to->count].place = Py_NewRef(place);
-        to->noted[to->count].leaf = Py_NewRef(leaf);
-        to->count++;
+        to->jobs[to->count] = (keccak_job){bytes.at + bytes.size - name, name, to->end};
+        to->keys[to->count++] = Py_NewRef(key);
+        to->end[HASH] = (uint8_t)leaf_size;
+        to->end += HASH + 1 + leaf_size;
     }
-    Py_XDECREF(place);
     Py_XDECREF(row);
-    Py_XDECREF(leaf);
     return result;
 }
 
@@ -92,16 +102,17 @@ static int is_same(PyObject *old, const uint8_t *row, size_t size)
     return old != Py_None && (size_t)PyBytes_GET_SIZE(old) == size && memcmp(PyBytes_AS_STRING(old), row, size) == 0;
 }
 
-static PyObject *leaf_of(const uint8_t *plain, const uint8_t *storage_root, const uint8_t *code_hash)
+/* The size of an account's leaf. */
+static size_t put_leaf(uint8_t *leaf, const uint8_t *plain, const uint8_t *storage_root, const uint8_t *code_hash)
 {
-    uint8_t leaf[LEAF_MAX], *end = leaf + 2;
+    uint8_t *end = leaf + 2;
     end = trie_put_string(end, without_zeros(plain, NONCE));
     end = trie_put_string(end, without_zeros(plain + NONCE, WORD));
     end = trie_put_string(end, (slice){storage_root, HASH});
     end = trie_put_string(end, (slice){code_hash, HASH});
     leaf[0] = 0xF8; /* two hashes alone are more than 55 bytes */
     leaf[1] = (uint8_t)(end - leaf - 2);
-    return PyBytes_FromStringAndSize((const char *)leaf, end - leaf);
+    return (size_t)(end - leaf);
 }
 
 /* 1: noted, or the same as before; 0: left to Python, which knows storage that dies and rows that are none. */
@@ -116,7 +127,7 @@ static int note_account(notes *to, PyObject *key, PyObject *old, PyObject *accou
             return 0;
         if (old == Py_None)
             return 1;
-        return note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), ADDRESS) < 0 ? -1 : 1;
+        return note(to, key, old, Py_NewRef(Py_None), 0, ADDRESS) < 0 ? -1 : 1;
     }
     if (!PyTuple_Check(account) || PyTuple_GET_SIZE(account) != 3 || !PyBytes_Check(PyTuple_GET_ITEM(account, 2))
         || PyBytes_GET_SIZE(PyTuple_GET_ITEM(account, 2)) != HASH)
@@ -139,7 +150,7 @@ static int note_account(notes *to, PyObject *key, PyObject *old, PyObject *accou
     if (is_same(old, row, end))
         return 1;
     PyObject *new = PyBytes_FromStringAndSize((const char *)row, (Py_ssize_t)end);
-    return note(to, key, old, new, leaf_of(row, storage, code_hash), ADDRESS) < 0 ? -1 : 1;
+    return note(to, key, old, new, put_leaf(leaf_room(to), row, storage, code_hash), ADDRESS) < 0 ? -1 : 1;
 }
 
 static int one_account(notes *to, PyObject *address, PyObject *account)
@@ -159,38 +170,41 @@ static int one_account(notes *to, PyObject *address, PyObject *account)
     return result;
 }
 
-static PyObject *py_account_leaves(PyObject *self, PyObject *args)
+/* (packed leaves, list of those that are left to Python). */
+static PyObject *py_leaves_of_accounts(PyObject *self, PyObject *args)
 {
     (void)self;
-    PyObject *accounts, *storage, *wiped;
+    PyObject *accounts, *storage, *wiped, *address, *account;
     notes to;
-    if (!PyArg_ParseTuple(args, "O!OOOO!O!O!", &PyDict_Type, &accounts, &storage, &wiped, &to.held, &PyDict_Type,
-                          &to.rows, &PyDict_Type, &to.before, &PyDict_Type, &to.leaves))
+    if (!PyArg_ParseTuple(args, "O!OOOO!O!", &PyDict_Type, &accounts, &storage, &wiped, &to.held, &PyDict_Type,
+                          &to.rows, &PyDict_Type, &to.before))
         return NULL;
-    PyObject *items = PyDict_Items(accounts), *left = PyList_New(0);
-    int result = items == NULL || left == NULL ? -1 : 0;
-    Py_ssize_t count = result < 0 ? 0 : PyList_GET_SIZE(items);
-    if (begin(&to, count) < 0)
-        result = -1;
-    for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
-        PyObject *pair = PyList_GET_ITEM(items, i), *address = PyTuple_GET_ITEM(pair, 0);
+    PyObject *left = PyList_New(0);
+    Py_ssize_t most = PyDict_GET_SIZE(accounts), position = 0;
+    int result = begin(&to, most) < 0 || left == NULL ? -1 : 0;
+    while (result == 0 && most-- > 0 && PyDict_Next(accounts, &position, &address, &account)) {
+        /* `held` is Python's: the dict may change meanwhile. */
+        Py_INCREF(address);
+        Py_INCREF(account);
         int apart = PySequence_Contains(storage, address);
         if (apart == 0)
             apart = PySequence_Contains(wiped, address);
-        int done = apart ? -(apart < 0) : one_account(&to, address, PyTuple_GET_ITEM(pair, 1));
+        int done = apart ? -(apart < 0) : one_account(&to, address, account);
         if (done < 0 || (done == 0 && PyList_Append(left, address) < 0))
             result = -1;
+        Py_DECREF(address);
+        Py_DECREF(account);
     }
-    if (end(&to, result) < 0)
-        Py_CLEAR(left);
-    Py_XDECREF(items);
-    return left;
+    PyObject *packed = end(&to, result), *both = packed == NULL ? NULL : PyTuple_Pack(2, packed, left);
+    Py_XDECREF(packed);
+    Py_XDECREF(left);
+    return both;
 }
 
 static int one_slot(notes *to, slice prefix, PyObject *slot, PyObject *value)
 {
     PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)prefix.size + WORD), *old = NULL;
-    uint8_t number[WORD], leaf[WORD + 1];
+    uint8_t number[WORD], *leaf = leaf_room(to);
     int result = -1;
     if (key == NULL)
         return -1;
@@ -200,43 +214,41 @@ static int one_slot(notes *to, slice prefix, PyObject *slot, PyObject *value)
         && (old = row_before(to, key)) != NULL) {
         slice new = without_zeros(number, WORD);
         if (new.size == 0)
-            result = old == Py_None ? 0 : note(to, key, old, Py_NewRef(Py_None), Py_NewRef(Py_None), WORD);
+            result = old == Py_None ? 0 : note(to, key, old, Py_NewRef(Py_None), 0, WORD);
         else if (is_same(old, new.at, new.size))
             result = 0;
         else
             result = note(
                 to, key, old, PyBytes_FromStringAndSize((const char *)new.at, (Py_ssize_t)new.size),
-                PyBytes_FromStringAndSize((const char *)leaf, trie_put_string(leaf, new) - leaf), WORD);
+                (size_t)(trie_put_string(leaf, new) - leaf), WORD);
     }
     Py_DECREF(key);
     Py_XDECREF(old);
     return result;
 }
 
-static PyObject *py_slot_leaves(PyObject *self, PyObject *args)
+static PyObject *py_leaves_of_slots(PyObject *self, PyObject *args)
 {
     (void)self;
-    PyObject *slots, *prefix;
+    PyObject *slots, *prefix, *slot, *value;
     notes to;
-    if (!PyArg_ParseTuple(args, "O!SOO!O!O!", &PyDict_Type, &slots, &prefix, &to.held, &PyDict_Type, &to.rows,
-                          &PyDict_Type, &to.before, &PyDict_Type, &to.leaves))
+    if (!PyArg_ParseTuple(args, "O!SOO!O!", &PyDict_Type, &slots, &prefix, &to.held, &PyDict_Type, &to.rows,
+                          &PyDict_Type, &to.before))
         return NULL;
-    PyObject *items = PyDict_Items(slots);
-    Py_ssize_t count = items == NULL ? 0 : PyList_GET_SIZE(items);
-    int result = begin(&to, count) < 0 || items == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
-        PyObject *pair = PyList_GET_ITEM(items, i);
-        result = one_slot(&to, trie_bytes(prefix), PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+    Py_ssize_t most = PyDict_GET_SIZE(slots), position = 0;
+    int result = begin(&to, most);
+    while (result == 0 && most-- > 0 && PyDict_Next(slots, &position, &slot, &value)) {
+        Py_INCREF(slot);
+        Py_INCREF(value);
+        result = one_slot(&to, trie_bytes(prefix), slot, value);
+        Py_DECREF(slot);
+        Py_DECREF(value);
     }
-    result = end(&to, result);
-    Py_XDECREF(items);
-    if (result < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return end(&to, result);
 }
 
 PyMethodDef leaves_methods[] = {
-    {"account_leaves", py_account_leaves, METH_VARARGS, "Rows and leaves of accounts whose storage stays."},
-    {"slot_leaves", py_slot_leaves, METH_VARARGS, "Rows and leaves of an account's slots."},
+    {"leaves_of_accounts", py_leaves_of_accounts, METH_VARARGS, "Rows and leaves of accounts whose storage stays."},
+    {"leaves_of_slots", py_leaves_of_slots, METH_VARARGS, "Rows and leaves of an account's slots."},
     {NULL, NULL, 0, NULL},
 };

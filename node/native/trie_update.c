@@ -19,6 +19,33 @@ static int in_order(const void *left, const void *right)
     return walk_order(left, right);
 }
 
+static size_t first_byte(const change *c)
+{
+    return c->size ? c->key[0] : 0;
+}
+
+/* Keys are hashes, as a rule: after a look at their first bytes there is little left to sort. */
+static int sort(const change *from, change *to, size_t count)
+{
+    size_t ends[256] = {0};
+    for (size_t i = 0; i < count; i++)
+        ends[first_byte(&from[i])]++;
+    for (size_t i = 0, end = 0; i < 256; i++) {
+        size_t start = end;
+        end += ends[i];
+        ends[i] = start;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[ends[first_byte(&from[i])]++] = from[i];
+    for (size_t i = 0, start = 0; i < 256; start = ends[i++])
+        if (ends[i] - start > 1)
+            qsort(to + start, ends[i] - start, sizeof *to, in_order);
+    for (size_t i = 1; i < count; i++)
+        if (walk_order(&to[i - 1], &to[i]) == 0)
+            return walk_refused("a key is changed twice");
+    return 0;
+}
+
 static int change_of(PyObject *key, PyObject *value, change *made)
 {
     if (!PyBytes_Check(key) || 2 * PyBytes_GET_SIZE(key) > NIBBLES_MAX || !(value == Py_None || PyBytes_Check(value)))
@@ -30,22 +57,43 @@ static int change_of(PyObject *key, PyObject *value, change *made)
     return 0;
 }
 
-static int take_changes(changes *all, PyObject *given)
+/* The records of packed changes: 32 bytes of a key, the size of the value in one, the value. How many there are,
+ * or -1; put into `made` unless that is NULL. */
+static Py_ssize_t unpack(slice packed, change *made)
 {
-    if ((all->items = PyDict_Items(given)) == NULL)
+    Py_ssize_t count = 0;
+    for (size_t at = 0; at < packed.size; count++) {
+        const uint8_t *record = packed.at + at;
+        size_t left = packed.size - at, size = left > HASH ? record[HASH] : 0;
+        if (left < HASH + 1 + size)
+            return walk_refused("packed changes that end too early");
+        if (made != NULL)
+            made[count] = (change){record, 2 * HASH, {size ? record + HASH + 1 : NULL, size}};
+        at += HASH + 1 + size;
+    }
+    return count;
+}
+
+static int take_changes(changes *all, PyObject *given, slice packed)
+{
+    Py_ssize_t records = unpack(packed, NULL);
+    if (records < 0 || (all->items = PyDict_Items(given)) == NULL)
         return -1;
-    all->count = (size_t)PyList_GET_SIZE(all->items);
-    if ((all->sorted = PyMem_Malloc((all->count + 1) * sizeof *all->sorted)) == NULL) {
+    size_t items = (size_t)PyList_GET_SIZE(all->items);
+    all->count = items + (size_t)records;
+    all->sorted = PyMem_Malloc((2 * all->count + 1) * sizeof *all->sorted);
+    if (all->sorted == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (size_t i = 0; i < all->count; i++) {
+    change *unsorted = all->sorted + all->count;
+    for (size_t i = 0; i < items; i++) {
         PyObject *pair = PyList_GET_ITEM(all->items, (Py_ssize_t)i);
-        if (change_of(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), &all->sorted[i]) < 0)
+        if (change_of(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), &unsorted[i]) < 0)
             return -1;
     }
-    qsort(all->sorted, all->count, sizeof *all->sorted, in_order);
-    return 0;
+    unpack(packed, unsorted + items);
+    return sort(unsorted, all->sorted, all->count);
 }
 
 /* --- walks */
@@ -168,15 +216,15 @@ static PyObject *run(update *updates, size_t count, PyObject *rows, PyObject *be
     return roots;
 }
 
-/* An update is (prefix, changes, root). */
+/* An update is (prefix, changes, root, packed changes). */
 static int begin(update *u, PyObject *read, PyObject *given)
 {
-    PyObject *prefix, *changes;
+    PyObject *prefix, *changes, *packed;
     if (!PyTuple_Check(given)) {
         PyErr_SetString(PyExc_TypeError, "an update is a tuple");
         return -1;
     }
-    if (!PyArg_ParseTuple(given, "SO!O", &prefix, &PyDict_Type, &changes, &u->expected))
+    if (!PyArg_ParseTuple(given, "SO!OS", &prefix, &PyDict_Type, &changes, &u->expected, &packed))
         return -1;
     if (u->expected != Py_None && !PyBytes_Check(u->expected)) {
         PyErr_SetString(PyExc_TypeError, "a root is bytes or None");
@@ -184,7 +232,7 @@ static int begin(update *u, PyObject *read, PyObject *given)
     }
     u->walk.read = read;
     u->walk.prefix = trie_bytes(prefix);
-    return take_changes(&u->changes, changes);
+    return take_changes(&u->changes, changes, trie_bytes(packed));
 }
 
 static PyObject *py_update_tries(PyObject *self, PyObject *args)

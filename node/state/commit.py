@@ -24,9 +24,9 @@ from node.state.flat import (
 )
 from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
-from node.trie.rows import Change, update_tries
+from node.trie.rows import Change, pack_change, update_tries
 
-_IN_C: Final = has("account_leaves")
+_IN_C: Final = has("leaves_of_accounts")
 _NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
 """Rows that are made for their root alone are born in no block, and so never mistaken for a block's."""
 
@@ -61,10 +61,9 @@ def commit(
     BrokenTrie when the rows do not have that root.
     """
     run = _Commit(read, held or read, number)
-    leaves: dict[bytes, bytes | None] = {}
-    left = run.change_plain_accounts(changes, leaves)
-    run.change_accounts(changes.storage.keys() | changes.wiped | left, changes, leaves)
-    (new_root,) = run.change_tries([Change(schema.ACCOUNT_NODE_PREFIX, leaves, root)])
+    packed, left = run.change_plain_accounts(changes)
+    leaves = run.change_accounts(changes.storage.keys() | changes.wiped | left, changes)
+    (new_root,) = run.change_tries([Change(schema.ACCOUNT_NODE_PREFIX, leaves, root, packed)])
     codes: dict[bytes, bytes | None] = {
         schema.code_key(code_hash): code for code_hash, code in changes.codes.items() if code
     }
@@ -96,8 +95,8 @@ class _Touched:
     root: Hash32
     """Of its storage before the block, but after what the block destroyed of it."""
     birth: BlockNumber
-    slots: dict[bytes, bytes | None] = field(default_factory=dict)
-    """Leaves of its storage that change."""
+    slots: bytes = b""
+    """Leaves of its storage that change, packed."""
 
     def with_root(self, root: Hash32) -> AccountRow | None:
         """The account after the block, whose storage has this root then."""
@@ -117,36 +116,37 @@ class _Commit:
         self.before: dict[bytes, bytes | None] = {}
         self.dead: list[tuple[Address, BlockNumber]] = []
 
-    def change_plain_accounts(self, changes: StateChanges, leaves: dict[bytes, bytes | None]) -> set[Address]:
-        """Accounts whose storage stays, nearly all of a block's; those left to `change_accounts`."""
+    def change_plain_accounts(self, changes: StateChanges) -> tuple[bytes, set[Address]]:
+        """Accounts whose storage stays, nearly all of a block's: packed leaves, and those that are left."""
         accounts = changes.accounts
         if kernels is None or not _IN_C or not isinstance(accounts, dict):
-            return set(accounts)
-        return set(
-            kernels.account_leaves(
-                accounts, changes.storage, changes.wiped, self._held, self.rows, self.before, leaves
-            )
+            return b"", set(accounts)
+        packed, left = kernels.leaves_of_accounts(
+            accounts, changes.storage, changes.wiped, self._held, self.rows, self.before
         )
+        return packed, set(left)
 
     def change_accounts(
-        self, addresses: Iterable[Address], changes: StateChanges, leaves: dict[bytes, bytes | None]
-    ) -> None:
-        """Their storage first, all of it together, because an account's leaf holds its root."""
+        self, addresses: Iterable[Address], changes: StateChanges
+    ) -> dict[bytes, bytes | None]:
+        """Their leaves; storage first, all of it together, because an account's leaf holds its root."""
         touched = [self._touched(address, changes) for address in addresses]
         roots = iter(
             self.change_tries(
                 [
-                    Change(schema.storage_node_prefix(each.address, each.birth), each.slots, each.root)
+                    Change(schema.storage_node_prefix(each.address, each.birth), {}, each.root, each.slots)
                     for each in touched
                     if each.slots
                 ]
             )
         )
+        leaves: dict[bytes, bytes | None] = {}
         for each in touched:
             new = each.with_root(next(roots) if each.slots else each.root)
             if new != each.old:
                 self._put(each.key, each.old_row, None if new is None else encode_account(new))
                 leaves[keccak256(each.address)] = None if new is None else new.leaf
+        return leaves
 
     def change_tries(self, tries: Sequence[Change]) -> list[Hash32]:
         """Update tries, each with rows of its own; their new roots."""
@@ -165,37 +165,37 @@ class _Commit:
             root, birth = old.storage_root, old.birth
         else:
             root, birth = EMPTY_ROOT, self._number
-        touched = _Touched(address, key, old_row, old, account, root, birth)
-        slots = changes.storage.get(address)
+        slots, packed = changes.storage.get(address), b""
         if account is not None and slots:
             prefix = schema.slot_prefix(address, birth)
-            _slot_leaves(dict(slots), prefix, self._held, self.rows, self.before, touched.slots)
-        return touched
+            packed = _leaves_of_slots(dict(slots), prefix, self._held, self.rows, self.before)
+        return _Touched(address, key, old_row, old, account, root, birth, packed)
 
     def _put(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.before[key] = old
         self.rows[key] = new
 
 
-def slot_leaves_in_python(
+def leaves_of_slots_in_python(
     slots: Mapping[int, int],
     prefix: bytes,
     held: RowReader,
     rows: dict[bytes, bytes | None],
     before: dict[bytes, bytes | None],
-    leaves: dict[bytes, bytes | None],
-) -> None:
-    """Note slots that differ from their rows: new and old row by key, and the trie's leaf."""
+) -> bytes:
+    """Note slots that differ from their rows: new and old row by key; the trie's leaves, packed."""
+    leaves = []
     for slot, value in slots.items():
         slot_bytes = slot.to_bytes(32, "big")
         key = prefix + slot_bytes
         old, new = held(key), encode_slot(value)
         if old != new:
             before[key], rows[key] = old, new
-            leaves[keccak256(slot_bytes)] = None if new is None else rlp.encode_bytes(new)
+            leaves.append(pack_change(keccak256(slot_bytes), None if new is None else rlp.encode_bytes(new)))
+    return b"".join(leaves)
 
 
-_slot_leaves = kernel_or(slot_leaves_in_python, "slot_leaves")
+_leaves_of_slots = kernel_or(leaves_of_slots_in_python, "leaves_of_slots")
 
 
 def _account_after(address: Address, changes: StateChanges, old: AccountRow | None) -> Account | None:

@@ -3,14 +3,16 @@
 In C one call makes the walks of several tries; in Python they are `tree.update`. Both give the same rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from node.native import has, kernels
 from node.primitives.ids import Hash32
 from node.trie import tree
 
-_IN_C: Final = has("update_tries")
+_IN_C: Final = has("leaves_of_slots")  # since then it takes packed changes
+KEY_BYTES: Final = 32
+"""Of a packed change."""
 
 RowReader: TypeAlias = Callable[[bytes], bytes | None]
 """The row under a key, or None where there is none."""
@@ -36,6 +38,23 @@ class Change(NamedTuple):
     """Values by key; None or an empty value deletes."""
     root: Hash32 | None
     """Before the update, where it is known."""
+    packed: bytes = b""
+    """More changes, one behind the other, of keys of 32 bytes that occur once only: see `pack_change`."""
+
+
+def pack_change(key: bytes, value: bytes | None) -> bytes:
+    """The key, the value's size in one byte, the value: thousands of these are no objects in C."""
+    return key + bytes((len(value or b""),)) + (value or b"")
+
+
+def unpack_changes(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Inverse of pack_change, of many; a value of no bytes deletes."""
+    at = 0
+    while at < len(packed):
+        start = at + KEY_BYTES + 1
+        end = start + packed[start - 1]
+        yield packed[at : at + KEY_BYTES], packed[start:end]
+        at = end
 
 
 def update_rows(
@@ -72,9 +91,14 @@ def update_tries(
 
 
 def update_rows_in_python(
-    read: RowReader, prefix: bytes, changes: Mapping[bytes, bytes | None], root: Hash32 | None
+    read: RowReader,
+    prefix: bytes,
+    changes: Mapping[bytes, bytes | None],
+    root: Hash32 | None,
+    packed: bytes = b"",
 ) -> RowsUpdate:
     """See `update_rows`."""
+    changes = {**changes, **dict(unpack_changes(packed))}
     done = tree.update(lambda path: read(prefix + path.encode()), changes, root)
     keys = {path: prefix + path.encode() for path in done.rows}
     return RowsUpdate(

@@ -7,10 +7,10 @@ from sha3 import keccak_256
 
 from node import native
 from node.trie.ordered_root import ordered_root_in_python
-from node.trie.rows import Change, update_rows_in_python, update_tries
+from node.trie.rows import Change, pack_change, update_rows_in_python, update_tries
 from node.trie.tree import BrokenTrie
 
-built = pytest.mark.skipif(not native.has("update_tries"), reason=f"kernels: {native.in_words()}")
+built = pytest.mark.skipif(not native.has("leaves_of_slots"), reason=f"kernels: {native.in_words()}")
 KERNELS = native.kernels
 EDGES = (0, 1, 7, 8, 31, 32, 134, 135, 136, 137, 271, 272, 273, 407, 408, 409)
 """Around the ends of words and blocks."""
@@ -60,6 +60,7 @@ def test_only_bytes_are_messages():
 def updated(read, tries):
     """What the kernel makes of several tries, as `update_rows_in_python` has it of each."""
     rows, before = {}, {}
+    tries = [Change(*each) for each in tries]
     roots = KERNELS.update_tries(read, tries, rows, before)
     return roots, rows, before
 
@@ -129,18 +130,62 @@ def test_no_tries_and_no_changes():
 
 
 @built
-@pytest.mark.parametrize("update", [(b"A", {}), (b"A", [], None), ("A", {}, None), (b"A", {}, 7), []])
+@pytest.mark.parametrize("seed", range(10))
+def test_packed_changes_are_changes(seed):
+    draw = random.Random(seed)
+    rows, root = {}, None
+    # Many keys, and some that are the same but for the end.
+    keys = [draw.randbytes(32) for _ in range(300)] + [bytes(31) + bytes([low]) for low in range(0, 60, 5)]
+    for _ in range(4):
+        changes = {key: draw.choice([None, draw.randbytes(draw.choice([1, 33, 110, 255]))]) for key in keys}
+        apart = dict(draw.sample(sorted(changes.items(), key=lambda item: item[0]), draw.randrange(40)))
+        packed = b"".join(pack_change(key, value) for key, value in changes.items() if key not in apart)
+        done = updated(rows.get, [(b"A", apart, root, packed)])
+        assert done == updated_in_python(rows.get, [(b"A", changes, root)])
+        assert done == updated_in_python(rows.get, [(b"A", apart, root, packed)])
+        (root,), new, _ = done
+        rows = {key: row for key, row in (rows | new).items() if row is not None}
+
+
+@built
+@pytest.mark.parametrize(
+    ("changes", "packed", "problem"),
+    [
+        ({}, bytes(32), "end too early"),
+        ({}, bytes(32) + b"\x02a", "end too early"),
+        ({}, 2 * pack_change(bytes(32), b"a"), "changed twice"),
+        ({bytes(32): b"b"}, pack_change(bytes(32), b"a"), "changed twice"),
+    ],
+)
+def test_what_is_no_packed_change_is_refused(changes, packed, problem):
+    with pytest.raises(ValueError, match=problem):
+        KERNELS.update_tries({}.get, [Change(b"A", changes, None, packed)], {}, {})
+
+
+@built
+@pytest.mark.parametrize(
+    "update",
+    [
+        (b"A", {}, None),
+        (b"A", [], None, b""),
+        ("A", {}, None, b""),
+        (b"A", {}, 7, b""),
+        (b"A", {}, None, 7),
+        [],
+    ],
+)
 def test_what_is_no_update_is_refused(update):
     with pytest.raises(TypeError):
-        KERNELS.update_tries({}.get, [(b"O", {}, None), update], {}, {})
+        KERNELS.update_tries({}.get, [Change(b"O", {}, None), update], {}, {})
 
 
 @built
 @pytest.mark.parametrize("root", [b"", bytes(31), bytes(32)])
 def test_one_root_that_is_another_refuses_all(root):
     notes = {b"held": b"1"}, {b"held": b"2"}
+    tries = [Change(b"O", {b"k": b"v"}, None), Change(b"A", {b"k": b"v"}, root)]
     with pytest.raises(ValueError, match="another root"):
-        KERNELS.update_tries({}.get, [(b"O", {b"k": b"v"}, None), (b"A", {b"k": b"v"}, root)], *notes)
+        KERNELS.update_tries({}.get, tries, *notes)
     assert notes == ({b"held": b"1"}, {b"held": b"2"})
 
 

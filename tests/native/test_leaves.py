@@ -9,10 +9,11 @@ from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.errors import StorageError
 from node.primitives.state import Account, StateChanges
 from node.state import commit as module
-from node.state.commit import commit, slot_leaves_in_python
+from node.state.commit import commit, leaves_of_slots_in_python
 from node.trie.nodes import EMPTY_ROOT
+from node.trie.rows import unpack_changes
 
-built = pytest.mark.skipif(not native.has("account_leaves"), reason=f"kernels: {native.in_words()}")
+built = pytest.mark.skipif(not native.has("leaves_of_accounts"), reason=f"kernels: {native.in_words()}")
 KERNELS = native.kernels
 ADDRESSES = [keccak256(b"%d" % number)[:20] for number in range(12)]
 
@@ -20,7 +21,7 @@ ADDRESSES = [keccak256(b"%d" % number)[:20] for number in range(12)]
 def in_python(patch):
     """Commits without these kernels."""
     patch.setattr(module, "_IN_C", False)
-    patch.setattr(module, "_slot_leaves", slot_leaves_in_python)
+    patch.setattr(module, "_leaves_of_slots", leaves_of_slots_in_python)
 
 
 def drawn_changes(draw, accounts):
@@ -94,13 +95,26 @@ def test_a_row_that_is_none_is_refused_in_words():
 
 @built
 def test_what_is_no_account_is_left_to_python():
-    notes = ({}, {}, {})
+    notes = ({}, {})
     strange = {b"short": Account(1, 1, EMPTY_HASH), ADDRESSES[0]: (1, 2), ADDRESSES[1]: Account(1, 1, b"x")}
-    assert KERNELS.account_leaves(strange, {}, (), lambda key: None, *notes) == list(strange)
-    assert notes == ({}, {}, {})
+    assert KERNELS.leaves_of_accounts(strange, {}, (), lambda key: None, *notes) == (b"", list(strange))
+    assert notes == ({}, {})
     with pytest.raises(TypeError):
-        KERNELS.account_leaves({ADDRESSES[0]: Account("1", 1, EMPTY_HASH)}, {}, (), lambda key: None, *notes)
+        KERNELS.leaves_of_accounts(
+            {ADDRESSES[0]: Account("1", 1, EMPTY_HASH)}, {}, (), lambda key: None, *notes
+        )
     with pytest.raises(TypeError):
-        KERNELS.slot_leaves({1: 1}, b"p", lambda key: 7, *notes)
+        KERNELS.leaves_of_slots({1: 1}, b"p", lambda key: 7, *notes)
     with pytest.raises(OverflowError):
-        KERNELS.slot_leaves({1: 1 << 256}, b"p", lambda key: None, *notes)
+        KERNELS.leaves_of_slots({1: 1 << 256}, b"p", lambda key: None, *notes)
+
+
+@built
+def test_accounts_that_come_while_the_rows_are_read_are_not_looked_at():
+    accounts = {ADDRESSES[0]: Account(1, 1, EMPTY_HASH)}
+
+    def held(key):
+        accounts.update(dict.fromkeys(ADDRESSES, Account(1, 1, EMPTY_HASH)))
+
+    packed, left = KERNELS.leaves_of_accounts(accounts, {}, (), held, {}, {})
+    assert (len(list(unpack_changes(packed))), left) == (1, [])
