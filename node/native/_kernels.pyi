@@ -73,6 +73,9 @@ def held(known: dict[Any, Any], read: Callable[[Any], Any], key: Any, /) -> Any:
 def slot_value(read: Callable[[bytes], bytes | None], prefix: bytes, slot: int, /) -> int:
     """The number in the row under the prefix and the slot's 32 bytes; 0 where there is none."""
 
+def differing(now: dict[Any, Any], before: dict[Any, Any], /) -> dict[Any, Any]:
+    """The entries of `now` whose values differ from those that `before` has; KeyError where it has none."""
+
 def pack_images(
     into: dict[bytes, bytes | None],
     blocks: tuple[tuple[int, dict[bytes, bytes | None], dict[bytes, bytes | None]], ...],

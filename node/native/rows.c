@@ -1,5 +1,5 @@
 /* Rows of the state, and what an execution reads of them: finding one among layers, holding what was read, and
- * the values of slots (node.state.flat). */
+ * the values of slots (node.state.flat); and which values a block has changed (node.execution.evm.current). */
 
 #include "kernels.h"
 
@@ -66,9 +66,45 @@ static PyObject *py_slot_value(PyObject *self, PyObject *const *args, Py_ssize_t
     return value;
 }
 
+/* The entries of a dict whose values another dict, which has the same keys, does not have. */
+static PyObject *py_differing(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    if (count != 2 || !PyDict_Check(args[0]) || !PyDict_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "two dicts are expected");
+        return NULL;
+    }
+    PyObject *found = PyDict_New(), *key, *value, *beside, *old;
+    Py_ssize_t position = 0, following = 0;
+    while (found != NULL && PyDict_Next(args[0], &position, &key, &value)) {
+        /* Both were filled in step, as a rule: no look-up then. */
+        if (!PyDict_Next(args[1], &following, &beside, &old) || beside != key)
+            old = PyDict_GetItemWithError(args[1], key);
+        if (old == value)
+            continue;
+        if (old == NULL) {
+            if (!PyErr_Occurred())
+                PyErr_SetObject(PyExc_KeyError, key);
+            Py_CLEAR(found);
+            break;
+        }
+        Py_INCREF(key);
+        Py_INCREF(value);
+        Py_INCREF(old);
+        int differs = PyObject_RichCompareBool(value, old, Py_NE);
+        if (differs < 0 || (differs && PyDict_SetItem(found, key, value) < 0))
+            Py_CLEAR(found);
+        Py_DECREF(key);
+        Py_DECREF(value);
+        Py_DECREF(old);
+    }
+    return found;
+}
+
 PyMethodDef rows_methods[] = {
     {"layered_row", (PyCFunction)(void (*)(void))py_layered_row, METH_FASTCALL, "A row of the first layer that knows it."},
     {"held", (PyCFunction)(void (*)(void))py_held, METH_FASTCALL, "A value of a dict, put there where it is missing."},
     {"slot_value", (PyCFunction)(void (*)(void))py_slot_value, METH_FASTCALL, "The value of a slot."},
+    {"differing", (PyCFunction)(void (*)(void))py_differing, METH_FASTCALL, "What of a dict differs from another."},
     {NULL, NULL, 0, NULL},
 };

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node import native
+from node.execution.evm.current import differing_in_python
 from node.primitives import rlp, transaction
 from node.primitives.crypto import SECP256K1_HALF_N, SECP256K1_N, PrivateKey, keccak256
 from node.primitives.errors import ChainError
@@ -23,7 +24,7 @@ from node.trie.nodes import encode_branch
 from node.trie.rows import update_rows, update_rows_in_python
 from node.trie.tree import BrokenTrie
 
-built = pytest.mark.skipif(not native.has("logs_bloom"), reason=f"kernels: {native.in_words()}")
+built = pytest.mark.skipif(not native.has("differing"), reason=f"kernels: {native.in_words()}")
 KERNELS = native.kernels
 
 
@@ -216,6 +217,19 @@ def test_a_row_of_the_first_layer_that_knows_it():
     for key in (b"a", b"b", b"gone", b"c"):
         beneath = {b"c": b"5"}.get
         assert KERNELS.layered_row(layers, beneath, key) == _layered_row_in_python(layers, beneath, key)
+
+
+@built
+@pytest.mark.parametrize("seed", range(10))
+def test_what_differs_from_before(seed):
+    draw = random.Random(seed)
+    before = {draw.getrandbits(256): draw.choice([None, 0, 1 << 90, (1, 2)]) for _ in range(50)}
+    keys = draw.sample(sorted(before), 40) if seed % 2 else list(before)
+    now = {key: draw.choice([before[key], (1, 2), 7, None]) for key in keys}
+    assert KERNELS.differing(now, before) == differing_in_python(now, before)
+    for form in (KERNELS.differing, differing_in_python):
+        with pytest.raises(KeyError):
+            form({**now, "more": 1}, before)
 
 
 @built

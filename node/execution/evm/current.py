@@ -1,9 +1,14 @@
 """Accounts and slots as they stand now: dicts that ask the parent for what they lack, once."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
+from node.native import kernel_or
 from node.primitives.ids import Address
 from node.primitives.state import Account
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Accounts(dict[Address, Account | None]):
@@ -55,3 +60,12 @@ class Storage(dict[Address, Slots]):
 def nothing_stored(slot: int) -> int:
     """What a wiped account's slots hold."""
     return 0
+
+
+def differing_in_python(now: dict[_Key, _Value], before: dict[_Key, _Value]) -> dict[_Key, _Value]:
+    """See `differing`."""
+    return {key: value for key, value in now.items() if value != before[key]}
+
+
+differing = kernel_or(differing_in_python, "differing")
+"""What stands now and is not what it was before, of dicts that were filled together."""

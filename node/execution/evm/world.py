@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-from node.execution.evm.current import Accounts, Slots, Storage, nothing_stored
+from node.execution.evm.current import Accounts, Slots, Storage, differing, nothing_stored
 from node.native import maker
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32
@@ -185,21 +185,18 @@ class World:
         current = self._accounts
         storage: dict[Address, dict[int, int]] = {}
         for address, slots in self._slots.items():
-            before = slots.before
-            changed = {slot: value for slot, value in slots.items() if value != before[slot]}
+            changed = differing(slots, slots.before)
             if changed and current[address] is not None:
                 storage[address] = changed
-        accounts: dict[Address, Account | None] = {}
-        wiped = set()
-        for address, account in current.items():
-            was = current.before[address]
-            if was is not None and (account is None or address in self._wiped):
-                wiped.add(address)
-            elif account == was and address not in storage:
-                continue
-            accounts[address] = account
-        used = {account.code_hash for account in accounts.values() if account is not None}
-        codes = {digest: code for digest, code in self._codes.items() if digest in used}
+        accounts = differing(current, current.before)
+        wiped = {address for address, account in accounts.items() if account is None}
+        wiped |= {address for address in self._wiped if current.before[address] is not None}
+        for address in storage.keys() | wiped:
+            accounts[address] = current[address]
+        codes: dict[Hash32, bytes] = {}
+        if self._codes:
+            used = {account.code_hash for account in accounts.values() if account is not None}
+            codes = {digest: code for digest, code in self._codes.items() if digest in used}
         return StateChanges(accounts, storage, frozenset(wiped), codes)
 
     # --- accounts
