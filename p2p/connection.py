@@ -96,10 +96,12 @@ class Connection:
         """Send bytes from `encode`; PeerGone when the peer takes nothing for `piece_timeout_s`."""
         for start in range(0, len(data), WRITE_BYTES):
             piece = data[start : start + WRITE_BYTES]
-            with trio.move_on_after(piece_timeout_s or float("inf")) as scope:
-                await self.stream.send_all(piece)
-            if scope.cancelled_caught:
-                raise PeerGone(f"the peer has read nothing for {piece_timeout_s:g} s")
+            sent = self.stream.send_at_once(piece)
+            if sent < len(piece):
+                with trio.move_on_after(piece_timeout_s or float("inf")) as scope:
+                    await self.stream.send_all(piece[sent:])
+                if scope.cancelled_caught:
+                    raise PeerGone(f"the peer has read nothing for {piece_timeout_s:g} s")
             self.bytes_out += len(piece)
 
     async def exchange_hello(self, ours: Hello) -> Hello:

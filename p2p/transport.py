@@ -3,6 +3,7 @@
 Every failure of a stream comes out as PeerGone: whoever uses one needs to know no socket library.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -37,6 +38,10 @@ class Stream(Protocol):
 
     async def prepare(self) -> None:
         """What has to be agreed on before the first byte (TLS); done under the caller's time limit."""
+        ...
+
+    def send_at_once(self, data: bytes) -> int:
+        """Send what can be sent without waiting: how many bytes; none where that cannot be told."""
         ...
 
     async def send_all(self, data: bytes) -> None:
@@ -147,6 +152,16 @@ class TcpStream:
         if isinstance(self._stream, trio.SSLStream):
             with _as_peer_gone("TLS failed"):
                 await self._stream.do_handshake()
+
+    def send_at_once(self, data: bytes) -> int:
+        """See Stream."""
+        if isinstance(self._stream, trio.SSLStream):
+            return 0
+        with _as_peer_gone("the connection broke"):
+            try:
+                return os.write(self._stream.socket.fileno(), data)
+            except BlockingIOError:
+                return 0
 
     async def send_all(self, data: bytes) -> None:
         """See Stream."""
@@ -277,6 +292,10 @@ class MemoryStream:
     async def prepare(self) -> None:
         """See Stream."""
         await trio.lowlevel.checkpoint()
+
+    def send_at_once(self, data: bytes) -> int:
+        """See Stream."""
+        return 0
 
     async def send_all(self, data: bytes) -> None:
         """See Stream."""

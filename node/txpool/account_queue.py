@@ -117,8 +117,10 @@ class AccountQueue:
         self._by_nonce[nonce] = entry
         insort(self._nonces, nonce)
         self._count(entry, 1)
-        while self.next_nonce in self._by_nonce:
-            self._ready += 1
+        following = self.next_nonce
+        while following in self._by_nonce:
+            following += 1
+        self._ready = following - self.account.nonce
 
     def remove(self, entry: PooledTransaction) -> None:
         """Take out a transaction that is here."""

@@ -378,9 +378,10 @@ class TransactionPool:
             if old is not None:
                 self._put(queue, old)
             raise PoolRejection("txpool is full")
-        if old is not None and entry.tx.nonce < next_nonce:
-            return [entry.tx]
-        return [pending.tx for pending in queue.pending_from(next_nonce)]
+        ready = queue.next_nonce - next_nonce
+        if ready == 1 or (old is not None and entry.tx.nonce < next_nonce):
+            return [entry.tx]  # by far the most come in their order
+        return [pending.tx for pending in queue.pending_from(next_nonce)] if ready else []
 
     def _make_room(self) -> None:
         settings = self._settings

@@ -216,3 +216,32 @@ async def test_streams_behave_alike(kind: str) -> None:
         with pytest.raises(PeerGone):
             await stream.send_all(b"late")
         nursery.cancel_scope.cancel()
+
+
+async def test_what_the_system_takes_goes_at_once_and_the_rest_after_it() -> None:
+    """A large message to somebody who does not read yet, over TCP."""
+    data = bytes(range(256)) * 64_000
+    listener = await TcpTransport().listen("127.0.0.1", 0)
+    put, came = trio.open_memory_channel[Stream](1)
+
+    async def keep(stream: Stream) -> None:
+        await put.send(stream)
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.serve, keep)
+        stream = await TcpTransport().dial("127.0.0.1", listener.port)
+        sent = stream.send_at_once(data)
+        assert 0 < sent < len(data)
+        while (more := stream.send_at_once(data[sent:])) > 0:  # the receiving side's buffer may still grow
+            sent += more
+        nursery.start_soon(stream.send_all, data[sent:])
+        reader = await came.receive()
+        received = bytearray()
+        while len(received) < len(data):
+            received += await reader.receive_some(1 << 20)
+        assert received == data
+        await stream.aclose()
+        with pytest.raises(PeerGone):
+            stream.send_at_once(b"late")
+        nursery.cancel_scope.cancel()
