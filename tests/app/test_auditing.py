@@ -27,7 +27,7 @@ async def test_start_every_key_use_and_stop_are_in_the_log(tmp_path: Path, capsy
     node = make_validator(tmp_path)
     folder = audit_path(load_settings(node.config).data_dir)
     async with running(node):
-        client = RpcClient(node.rpc_url)
+        client = RpcClient(node.rpc_url, PATIENCE_S)
         await trio.to_thread.run_sync(
             wait_until, lambda: int(client.call("eth_blockNumber"), 16) >= 2, PATIENCE_S, "two blocks"
         )
@@ -54,7 +54,7 @@ async def test_a_refused_transaction_and_a_change_of_validators_are_in_the_log(t
     added = hex_of(other.address)
 
     def use() -> None:
-        client, admin = RpcClient(node.rpc_url), RpcClient(node.admin_url)
+        client, admin = RpcClient(node.rpc_url, PATIENCE_S), RpcClient(node.admin_url, PATIENCE_S)
         for _ in range(3):
             with pytest.raises(RpcError, match="no right to call"):
                 client.call("eth_sendRawTransaction", "0x" + call.encoded.hex())

@@ -36,7 +36,7 @@ async def refused(node: NodeFiles) -> str:
 
 async def sealed(node: NodeFiles, blocks: int) -> dict[str, Any]:
     """What clique_getSealing says once so many blocks are sealed."""
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, 60.0)
     with trio.fail_after(60):
         while True:
             said = await trio.to_thread.run_sync(client.call, "clique_getSealing")

@@ -27,7 +27,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
 
 async def problems(node: NodeFiles) -> dict[str, Any]:
     """What clique_getSealing says once it says that something is wrong."""
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, 60.0)
     with trio.fail_after(60):
         while True:
             said = await trio.to_thread.run_sync(client.call, "clique_getSealing")

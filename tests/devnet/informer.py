@@ -34,7 +34,7 @@ def inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header], speaker
 
 async def _inform(layout: Layout, node: NodeFiles, pair: tuple[Header, Header], speaker: str) -> None:
     spec = load_genesis(layout.genesis)
-    client = RpcClient(node.rpc_url)
+    client = RpcClient(node.rpc_url, 60.0)
     genesis = client.call("eth_getBlockByNumber", "0x0", False)
     client.close()
     genesis_hash = Hash32(bytes.fromhex(genesis["hash"][2:]))

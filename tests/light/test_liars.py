@@ -379,7 +379,9 @@ async def test_a_withheld_transaction_is_found_through_another_upstream(edge: Ed
 )
 async def test_no_answer_takes_more_time_or_memory_than_agreed(edge: Edge, raw: Any, reason: str) -> None:
     liar = edge.liar()
-    client = await edge.following(liar.url, edge.url, request_timeout_s=3.0, answer_bytes_max=4 << 20)
+    # Generous but for the one that time must end: the honest upstream has as long.
+    agreed_s = 6.0 if raw is dripping else 60.0
+    client = await edge.following(liar.url, edge.url, request_timeout_s=agreed_s, answer_bytes_max=4 << 20)
     truth = await ask(balance, client)
     await ask(edge.maker.extend, [transfer(ACCOUNTS[4], 0)])
     await edge.poll(client)
@@ -387,7 +389,7 @@ async def test_no_answer_takes_more_time_or_memory_than_agreed(edge: Edge, raw: 
     liar.raw = raw
     began = time.monotonic()
     assert await ask(balance, client) == truth
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     fault, (source, _) = "", client.upstreams.sources
     fault = source.dropped or source.last_fault or ""
     assert reason in fault
