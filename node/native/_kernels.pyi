@@ -176,6 +176,9 @@ def bind_storage(
 ) -> None:
     """Take the same in Python, the kinds of undo entries, and the classes; once, before what follows."""
 
+def grow_account(accounts: dict[Any, Any], address: Any, nonces: int, wei: int, empty: Any, /) -> Any:
+    """Add to an account's nonce and balance, or to those of an empty one for None; the account before."""
+
 def sload(frame: Any, slot: int, /) -> int:
     """SLOAD from Berlin on; `frame` as in node.execution.evm."""
 

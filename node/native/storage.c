@@ -1,6 +1,7 @@
-/* SLOAD and SSTORE of London and LOG on the objects of node.execution.evm.world, where nothing is unusual.
+/* SLOAD and SSTORE of London and LOG on the objects of node.execution.evm.world, where nothing is unusual, and how
+ * its accounts grow.
  *
- * Whatever is (too little gas, a static call, a refund, objects of other classes) is left to the same in Python,
+ * Whatever is unusual (too little gas, a static call, a refund, objects of other classes) is left to the same in Python,
  * before any change. */
 
 #include "slots.h"
@@ -221,6 +222,57 @@ static PyObject *py_log_data(PyObject *self, PyObject *const *args, Py_ssize_t c
     return failed ? NULL : Py_NewRef(Py_None);
 }
 
+/* --- accounts: named tuples of nonce, balance and code hash */
+
+enum { NONCE, BALANCE, CODE_HASH, ACCOUNT_FIELDS };
+
+static int is_account(PyObject *object)
+{
+    return PyTuple_Check(object) && PyTuple_GET_SIZE(object) == ACCOUNT_FIELDS;
+}
+
+/* Takes the numbers over. */
+static PyObject *account_like(PyObject *other, PyObject *nonce, PyObject *balance)
+{
+    PyTypeObject *type = Py_TYPE(other);
+    PyObject *made = nonce == NULL || balance == NULL ? NULL : type->tp_alloc(type, ACCOUNT_FIELDS);
+    if (made == NULL) {
+        Py_XDECREF(nonce);
+        Py_XDECREF(balance);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, NONCE, nonce);
+    PyTuple_SET_ITEM(made, BALANCE, balance);
+    PyTuple_SET_ITEM(made, CODE_HASH, Py_NewRef(PyTuple_GET_ITEM(other, CODE_HASH)));
+    made_plain(made);
+    return made;
+}
+
+static PyObject *py_grow_account(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    if (count != 5 || !PyDict_Check(args[0]) || !is_account(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "accounts, an address, two numbers and an empty account are expected");
+        return NULL;
+    }
+    PyObject *accounts = args[0], *address = args[1];
+    PyObject *before = Py_XNewRef(PyDict_GetItemWithError(accounts, address));
+    if (before == NULL && !PyErr_Occurred())
+        before = PyObject_GetItem(accounts, address); /* which asks the parent */
+    if (before == NULL)
+        return NULL;
+    PyObject *grown = before == Py_None ? args[4] : before, *after = NULL;
+    if (is_account(grown))
+        after = account_like(grown, PyNumber_Add(PyTuple_GET_ITEM(grown, NONCE), args[2]),
+            PyNumber_Add(PyTuple_GET_ITEM(grown, BALANCE), args[3]));
+    else
+        PyErr_SetString(PyExc_TypeError, "an account is a tuple of three");
+    if (after == NULL || PyDict_SetItem(accounts, address, after) < 0)
+        Py_CLEAR(before);
+    Py_XDECREF(after);
+    return before;
+}
+
 /* --- binding */
 
 static int bind(layout *of, PyObject *cls, const char *const *names, Py_ssize_t count)
@@ -276,6 +328,7 @@ PyMethodDef storage_methods[] = {
     {"bind_storage", py_bind_storage, METH_VARARGS, "Once, before `sload` and `sstore`."},
     {"sload", (PyCFunction)(void (*)(void))py_sload, METH_FASTCALL, "The value of a slot."},
     {"sstore", (PyCFunction)(void (*)(void))py_sstore, METH_FASTCALL, "Put a value in a slot."},
+    {"grow_account", (PyCFunction)(void (*)(void))py_grow_account, METH_FASTCALL, "Add to nonce and balance."},
     {"log_data", (PyCFunction)(void (*)(void))py_log_data, METH_FASTCALL, "Leave a log that is paid for."},
     {NULL, NULL, 0, NULL},
 };

@@ -57,6 +57,19 @@ class Storage(dict[Address, Slots]):
         return slots
 
 
+def grow_in_python(
+    accounts: dict[Address, Account | None], address: Address, nonces: int, wei: int, empty: Account
+) -> Account | None:
+    """Add to an account's nonce and balance; the account before, None where `empty` stood for it."""
+    before = accounts[address]
+    nonce, balance, code_hash = before or empty
+    accounts[address] = Account(nonce + nonces, balance + wei, code_hash)
+    return before
+
+
+grow = kernel_or(grow_in_python, "grow_account")
+
+
 def nothing_stored(slot: int) -> int:
     """What a wiped account's slots hold."""
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-from node.execution.evm.current import Accounts, Slots, Storage, differing, nothing_stored
+from node.execution.evm.current import Accounts, Slots, Storage, differing, grow, nothing_stored
 from node.native import maker
 from node.primitives.crypto import EMPTY_HASH, keccak256
 from node.primitives.ids import Address, Hash32
@@ -149,18 +149,15 @@ class World:
         accounts = self._accounts
         self.existing(author)
         self.logs = []
-        nonce, balance, code_hash = accounts[sender] or EMPTY_ACCOUNT
-        accounts[sender] = made_account(nonce + 1, balance - value - price, code_hash)
+        grow(accounts, sender, 1, -value - price, EMPTY_ACCOUNT)
         self._receive(recipient, value)
         self._receive(author, fee)
 
     def _receive(self, address: Address, amount: int) -> None:
         """Add wei where nothing is undone any more; what is touched and empty goes at once (EIP-161)."""
-        account = self._accounts[address]
         if amount:
-            nonce, balance, code_hash = account or EMPTY_ACCOUNT
-            self._accounts[address] = made_account(nonce, balance + amount, code_hash)
-        elif account == EMPTY_ACCOUNT:
+            grow(self._accounts, address, 0, amount, EMPTY_ACCOUNT)
+        elif self._accounts[address] == EMPTY_ACCOUNT:
             self._accounts[address] = None
 
     def settle(self, sender: Address, back: int, author: Address, fee: int) -> None:
@@ -271,11 +268,9 @@ class World:
 
     def buy_gas(self, address: Address, price: int) -> int:
         """A transaction begins: the sender's nonce grows and all its gas is paid for; the nonce before."""
-        before = self._accounts[address]
-        nonce, balance, code_hash = before or EMPTY_ACCOUNT
+        before = grow(self._accounts, address, 1, -price, EMPTY_ACCOUNT)
         self._undo.append((_ACCOUNT, address, before))
-        self._accounts[address] = made_account(nonce + 1, balance - price, code_hash)
-        return nonce
+        return before.nonce if before is not None else 0
 
     def code(self, address: Address) -> bytes:
         """The account's code."""

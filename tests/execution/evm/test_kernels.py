@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from node.execution.evm import interpret, operations
+from node.execution.evm.current import Accounts, grow_in_python
 from node.execution.evm.frame import Frame, TransactionEnvironment
 from node.execution.evm.halts import Halt, OutOfGas, StackOverflow, WriteProtection
 from node.execution.evm.program import Program, ProgramCache
@@ -14,6 +15,7 @@ from node.execution.evm.world import World
 from node.native import has, kernels
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address
+from node.primitives.state import EMPTY_ACCOUNT, Account
 from tests.execution.worlds import MemoryView
 
 pytestmark = pytest.mark.skipif(not has("hash_of"), reason="there are no kernels here")
@@ -118,6 +120,31 @@ def test_slots_are_read_and_written_alike():
     for seed in range(600):
         expected = after(a_world(), sload, sstore, seed)
         assert after(a_world(), kernels.sload, kernels.sstore, seed) == expected
+
+
+def test_accounts_grow_alike():
+    there = Account(5, 2**100, b"h" * 32)
+    for account in (None, EMPTY_ACCOUNT, there):
+        for nonces, wei in ((0, 0), (1, -3), (0, 2**70), (2**64, -(2**100))):
+            seen = []
+            for form in (grow_in_python, kernels.grow_account):
+                accounts = Accounts({OWNERS[0]: account}.__getitem__)
+                seen.append(
+                    (form(accounts, OWNERS[0], nonces, wei, EMPTY_ACCOUNT), dict(accounts), accounts.before)
+                )
+                assert type(accounts[OWNERS[0]]) is Account
+            assert seen[0] == seen[1]
+            assert seen[1][0] is account
+    for wrong in (
+        ({}, b"", 0, 0, ()),
+        ({b"": 1}, b"", 0, 0, there),
+        ({b"": there}, b"", "", 0, there),
+        ({}, 0),
+    ):
+        with pytest.raises(TypeError):
+            kernels.grow_account(*wrong)
+    with pytest.raises(KeyError):
+        kernels.grow_account({}, b"", 0, 0, there)
 
 
 STACKS = [[], [1], [0, 5, 2**255], [2**256 - 1, 2**64, 32, 7, 1, 0, 255, 256]]
