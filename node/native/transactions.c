@@ -15,7 +15,7 @@ static PyObject *bytes_of(const uint8_t *data, size_t start, size_t end)
 static PyObject *number_of(const transaction *tx, int index)
 {
     const rlp_bounds *item = &tx->items[index];
-    return _PyLong_FromByteArray(tx->data + item->start, item->end - item->start, 0, 0);
+    return number_from(tx->data + item->start, item->end - item->start);
 }
 
 /* (address, (key, ...)); NULL without an exception where it is none. */
