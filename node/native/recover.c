@@ -6,7 +6,7 @@
 
 #include "transaction.h"
 
-enum { DIGEST = 32, SIGNATURE = 65, PUBLIC_KEY = 65, ADDRESS = 20, UNCOMPRESSED = 2 };
+enum { DIGEST = 32, SIGNATURE = 65, PUBLIC_KEY = 64, ADDRESS = 20, UNCOMPRESSED = 2, AT_ONCE = 16 };
 
 /* Opaque types of secp256k1.h and secp256k1_recovery.h, with their sizes. */
 typedef struct { uint8_t data[64]; } key_t64;
@@ -20,18 +20,68 @@ static parse_fn *parse;
 static recover_fn *recover;
 static serialize_fn *serialize;
 
-static int address_of_signer(const uint8_t *digest, const uint8_t *signature, uint8_t *address)
+/* The public key that made a signature, 64 bytes; 0 where there is none. */
+static int key_of_signer(const uint8_t *digest, const uint8_t *signature, uint8_t *public_key)
 {
     signature_t65 parsed;
     key_t64 key;
-    uint8_t encoded[PUBLIC_KEY], hash[32];
+    uint8_t encoded[1 + PUBLIC_KEY];
     size_t size = sizeof encoded;
     if (signature[64] > 1 || !parse(context, &parsed, signature, signature[64])
         || !recover(context, &key, &parsed, digest)
         || !serialize(context, encoded, &size, &key, UNCOMPRESSED) || size != sizeof encoded)
         return 0;
-    keccak256(encoded + 1, sizeof encoded - 1, hash);
-    memcpy(address, hash + 12, ADDRESS);
+    memcpy(public_key, encoded + 1, PUBLIC_KEY);
+    return 1;
+}
+
+/* How many of those that are left are looked at next. */
+static size_t group_of(Py_ssize_t left)
+{
+    return left < AT_ONCE ? (size_t)left : AT_ONCE;
+}
+
+/* Addresses of at most AT_ONCE signers, whose keys are hashed side by side. */
+static void find_signers(
+    const uint8_t *digests, const uint8_t *signatures, size_t count, uint8_t *addresses, uint8_t *found)
+{
+    uint8_t keys[AT_ONCE][PUBLIC_KEY], hashes[AT_ONCE][DIGEST];
+    keccak_job jobs[AT_ONCE];
+    size_t waiting = 0;
+    for (size_t i = 0; i < count; i++) {
+        found[i] = (uint8_t)key_of_signer(digests + DIGEST * i, signatures + SIGNATURE * i, keys[i]);
+        if (found[i])
+            jobs[waiting++] = (keccak_job){keys[i], PUBLIC_KEY, hashes[i]};
+    }
+    keccak_many(jobs, waiting);
+    for (size_t i = 0; i < count; i++)
+        if (found[i])
+            memcpy(addresses + ADDRESS * i, hashes[i] + DIGEST - ADDRESS, ADDRESS);
+}
+
+/* Digests and signatures of at most AT_ONCE encoded transactions; 0 where one is not decoded in C. */
+static int take_apart(PyObject *const *items, size_t count, uint8_t *digests, uint8_t *signatures)
+{
+    enum { FEW = 512 };
+    uint8_t messages[AT_ONCE][FEW];
+    keccak_job jobs[AT_ONCE];
+    size_t waiting = 0;
+    for (size_t i = 0; i < count; i++) {
+        transaction tx;
+        uint8_t *digest = digests + DIGEST * i, *message = messages[i];
+        if (!transaction_parse((const uint8_t *)PyBytes_AS_STRING(items[i]), (size_t)PyBytes_GET_SIZE(items[i]), &tx))
+            return 0;
+        memcpy(signatures + SIGNATURE * i, tx.signature, SIGNATURE);
+        if (message_bytes_max(&tx) <= FEW) {
+            jobs[waiting++] = (keccak_job){message, transaction_message(&tx, message), digest};
+            continue;
+        }
+        if ((message = PyMem_RawMalloc(message_bytes_max(&tx))) == NULL)
+            return 0;
+        keccak256(message, transaction_message(&tx, message), digest);
+        PyMem_RawFree(message);
+    }
+    keccak_many(jobs, waiting);
     return 1;
 }
 
@@ -94,9 +144,10 @@ static PyObject *py_recover_addresses(PyObject *self, PyObject *args)
             uint8_t *found = memory + count * ADDRESS;
             const uint8_t *digest = digests.buf, *signature = signatures.buf;
             Py_BEGIN_ALLOW_THREADS;
-            for (Py_ssize_t i = 0; i < count; i++)
-                found[i] = (uint8_t)address_of_signer(
-                    digest + DIGEST * i, signature + SIGNATURE * i, memory + ADDRESS * i);
+            for (Py_ssize_t i = 0; i < count; i += AT_ONCE)
+                find_signers(
+                    digest + DIGEST * i, signature + SIGNATURE * i, group_of(count - i), memory + ADDRESS * i,
+                    found + i);
             Py_END_ALLOW_THREADS;
             result = listed(memory, found, count);
             PyMem_RawFree(memory);
@@ -128,16 +179,12 @@ static PyObject *py_recover_senders(PyObject *self, PyObject *encodings)
     } else {
         uint8_t *found = memory + count * ADDRESS;
         Py_BEGIN_ALLOW_THREADS;
-        for (Py_ssize_t i = 0; i < count; i++) {
-            PyObject *item = PyTuple_GET_ITEM(items, i);
-            transaction tx;
-            uint8_t digest[DIGEST];
-            if (!transaction_parse((const uint8_t *)PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), &tx)
-                || !transaction_digest(&tx, digest)) {
-                strange = 1;
-                break;
-            }
-            found[i] = (uint8_t)address_of_signer(digest, tx.signature, memory + ADDRESS * i);
+        for (Py_ssize_t i = 0; i < count && !strange; i += AT_ONCE) {
+            uint8_t digests[AT_ONCE * DIGEST], signatures[AT_ONCE * SIGNATURE];
+            size_t size = group_of(count - i);
+            strange = !take_apart(((PyTupleObject *)items)->ob_item + i, size, digests, signatures);
+            if (!strange)
+                find_signers(digests, signatures, size, memory + ADDRESS * i, found + i);
         }
         Py_END_ALLOW_THREADS;
         if (strange)

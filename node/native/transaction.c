@@ -110,20 +110,16 @@ static size_t put_number(uint8_t *out, uint64_t number)
     return 1 + size;
 }
 
-int transaction_digest(const transaction *tx, uint8_t *digest)
+size_t transaction_message(const transaction *tx, uint8_t *out)
 {
-    uint8_t tail[12];
+    uint8_t tail[12], *start = out;
     size_t body = tx->unsigned_end - tx->start, tail_size = 0;
     if (tx->type == LEGACY && tx->is_protected) {
         tail_size = put_number(tail, tx->chain_id);
         tail[tail_size++] = 0x80;
         tail[tail_size++] = 0x80;
     }
-    uint8_t few[512], *message = few;
     size_t size = body + tail_size;
-    if (size + 10 > sizeof few && (message = PyMem_RawMalloc(size + 10)) == NULL)
-        return 0;
-    uint8_t *out = message;
     if (tx->type != LEGACY)
         *out++ = (uint8_t)tx->type;
     if (size < 56) {
@@ -137,10 +133,6 @@ int transaction_digest(const transaction *tx, uint8_t *digest)
             *out++ = (uint8_t)(size >> 8 * k);
     }
     memcpy(out, tx->data + tx->start, body);
-    if (tail_size)
-        memcpy(out + body, tail, tail_size);
-    keccak256(message, (size_t)(out - message) + size, digest);
-    if (message != few)
-        PyMem_RawFree(message);
-    return 1;
+    memcpy(out + body, tail, tail_size);
+    return (size_t)(out - start) + size;
 }

@@ -20,7 +20,12 @@ typedef struct {
 /* 0 where the bytes are no transaction, or one that Python must look at. The access list is not looked into. */
 int transaction_parse(const uint8_t *data, size_t size, transaction *tx);
 
-/* What the sender signed: 32 bytes to `digest`. 0 without memory. Needs no interpreter lock. */
-int transaction_digest(const transaction *tx, uint8_t *digest);
+/* What the sender signed the hash of, into message_bytes_max of memory; its size. Needs no interpreter lock. */
+size_t transaction_message(const transaction *tx, uint8_t *out);
+
+static inline size_t message_bytes_max(const transaction *tx)
+{
+    return tx->unsigned_end - tx->start + 22; /* a type, a prefix, a chain id and two zeros */
+}
 
 #endif
