@@ -19,6 +19,9 @@ Fields = ParamSpec("Fields")
 Made = TypeVar("Made")
 
 PURE_VARIABLE: Final = "PHOENIX_PURE_PYTHON"
+INTERFACE: Final = 1
+"""What kernels take and give. It grows with every change of that, here and in kernels.h: an extension that
+was built for another one is left alone, because it would fail or, worse, give what is not expected."""
 
 if TYPE_CHECKING:
     from node.native import _kernels
@@ -37,7 +40,10 @@ def in_words() -> str:
     """Which form is in use, and why."""
     if kernels is not None:
         return "C"
-    return f"Python ({PURE_VARIABLE} is set)" if _is_pure() else "Python (the extension was not built)"
+    if _is_pure():
+        return f"Python ({PURE_VARIABLE} is set)"
+    built = "was not built" if _kernels is None else "was built for other code: install the package again"
+    return f"Python (the extension {built})"
 
 
 def has(name: str) -> bool:
@@ -47,12 +53,12 @@ def has(name: str) -> bool:
 
 
 def kernel_or(in_python: Form, name: str) -> Form:
-    """The kernel of this name where there is one (an extension that was built earlier may lack it)."""
+    """The kernel of this name where there is one."""
     found: Form = getattr(kernels, name, in_python)
     return found
 
 
-kernels = None if _is_pure() else _kernels
+kernels = None if _is_pure() or getattr(_kernels, "INTERFACE", None) != INTERFACE else _kernels
 """The extension; None where Python does the work."""
 
 
@@ -63,7 +69,7 @@ def maker(cls: Callable[Fields, Made], *, collected: bool = True) -> Callable[Fi
     fields. Not `collected`: nothing that is given to such an object ever leads to one of its class, and the
     garbage collector is not told of it.
     """
-    if kernels is None or not has("maker"):
+    if kernels is None:
         return cls
     names: tuple[str, ...] = getattr(cls, "_fields", ())
     values: list[Any] = []

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
+INTERFACE: int
+"""See node.native."""
+
 def keccak256(data: bytes, /) -> bytes:
     """Keccak-256."""
 

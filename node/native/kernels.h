@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* What the functions of the module take and give: the same number as in node.native. */
+enum { INTERFACE = 1 };
+
 /* keccak.c: `output` takes 32 bytes. */
 void keccak256(const uint8_t *data, size_t size, uint8_t *output);
 

@@ -23,6 +23,10 @@ PyMODINIT_FUNC PyInit__kernels(void)
             return NULL;
         }
     }
+    if (PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
     bn128_prepare();
     keccak_prepare();
     leaves_prepare();

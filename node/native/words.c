@@ -14,7 +14,7 @@ static struct {
 /* --- numbers and bytes */
 
 /* Python's own conversions go byte by byte; where we know its digits, we go by four and eight. */
-#if PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30
+#if PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 enum { DIGIT_BITS = 30, DIGIT_MASK = (1 << DIGIT_BITS) - 1 };
 
 /* 0 where it is left to Python: a negative number, or one that is too large. */

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from node.native import has, kernel_or, kernels, maker
+from node.native import kernel_or, kernels, maker
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
@@ -45,7 +45,7 @@ class Receipt:
         return self.outcome != 0
 
 
-if kernels is not None and has("bind_receipt"):
+if kernels is not None:
     kernels.bind_receipt(Receipt, tuple(field.name for field in fields(Receipt)))
 
 

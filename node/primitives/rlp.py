@@ -6,7 +6,7 @@ A decoded item is bytes or a list of items. Integers are big-endian bytes withou
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.native import has, kernel_or, kernels
+from node.native import kernel_or, kernels
 from node.primitives.errors import ChainError
 
 Item: TypeAlias = "bytes | list[Item]"
@@ -14,8 +14,6 @@ Encodable: TypeAlias = "bytes | int | Sequence[Encodable]"
 
 DEPTH_MAX: Final = 64
 """Deepest nesting that is decoded; nothing in Ethereum nests deeper than ten lists."""
-
-_SPLITS_IN_C: Final = has("rlp_split")
 
 LISTS_MAX: Final = 1 << 20
 """Most lists in one item: an empty list is one byte on the wire and eighty in memory."""
@@ -121,7 +119,7 @@ def split_list(data: bytes, count_max: int | None = None) -> list[bytes]:
     For callers that hash or forward an item as it came: nothing is encoded again. With `count_max`, a list
     of more items is refused at the first one too many.
     """
-    if kernels is not None and _SPLITS_IN_C:
+    if kernels is not None:
         try:
             split: list[bytes] = kernels.rlp_split(data, -1 if count_max is None else count_max)
             return split

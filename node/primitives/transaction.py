@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final, cast
 
-from node.native import has, kernels
+from node.native import kernels
 from node.primitives import rlp
 from node.primitives.crypto import (
     SECP256K1_HALF_N,
@@ -106,9 +106,7 @@ class Transaction:
         return min(self.max_priority_fee_per_gas, self.max_fee_per_gas - base_fee_per_gas)
 
 
-_IN_C: Final = has("bind_transaction")
-
-if kernels is not None and _IN_C:
+if kernels is not None:
     kernels.bind_transaction(
         Transaction, tuple(field.name for field in fields(Transaction)), tuple(TransactionType)
     )
@@ -116,7 +114,7 @@ if kernels is not None and _IN_C:
 
 def decode_transaction(encoded: bytes) -> Transaction:
     """Decode an EIP-2718 envelope or a legacy list, as eth_sendRawTransaction takes it."""
-    if kernels is not None and _IN_C:
+    if kernels is not None:
         try:
             decoded: Transaction = kernels.transaction(encoded)
             return decoded
@@ -140,7 +138,7 @@ def decode_transaction_in_python(encoded: bytes) -> Transaction:
 
 def decode_transactions(encoded: bytes, count_max: int) -> tuple[Transaction, ...]:
     """Decode a list as bodies and gossip have it: legacy transactions are lists in it, envelopes strings."""
-    if kernels is not None and _IN_C:
+    if kernels is not None:
         try:
             decoded: tuple[Transaction, ...] = kernels.transactions(encoded, count_max)
             return decoded
@@ -196,7 +194,7 @@ def recover_senders(transactions: Iterable[Transaction]) -> None:
 
 
 def _senders(transactions: Sequence[Transaction]) -> Sequence[Address | None]:
-    if kernels is not None and _IN_C and recovers_in_c():
+    if kernels is not None and recovers_in_c():
         try:
             return cast("list[Address | None]", kernels.recover_senders([tx.encoded for tx in transactions]))
         except ValueError:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.native import has, kernel_or, kernels
+from node.native import kernel_or, kernels
 from node.primitives import rlp
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, BlockNumber, Hash32
@@ -26,7 +26,6 @@ from node.storage import schema
 from node.trie.nodes import EMPTY_ROOT
 from node.trie.rows import Change, pack_change, update_tries
 
-_IN_C: Final = has("leaves_of_accounts")
 _NUMBER_OF_NO_BLOCK: Final = (1 << 64) - 1
 """Rows that are made for their root alone are born in no block, and so never mistaken for a block's."""
 
@@ -119,7 +118,7 @@ class _Commit:
     def change_plain_accounts(self, changes: StateChanges) -> tuple[bytes, set[Address]]:
         """Accounts whose storage stays, nearly all of a block's: packed leaves, and those that are left."""
         accounts = changes.accounts
-        if kernels is None or not _IN_C or not isinstance(accounts, dict):
+        if kernels is None or not isinstance(accounts, dict):
             return b"", set(accounts)
         packed, left = kernels.leaves_of_accounts(
             accounts, changes.storage, changes.wiped, self._held, self.rows, self.before

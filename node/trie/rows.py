@@ -6,11 +6,10 @@ In C one call makes the walks of several tries; in Python they are `tree.update`
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from node.native import has, kernels
+from node.native import kernels
 from node.primitives.ids import Hash32
 from node.trie import tree
 
-_IN_C: Final = has("leaves_of_slots")  # since then it takes packed changes
 KEY_BYTES: Final = 32
 """Of a packed change."""
 
@@ -78,7 +77,7 @@ def update_tries(
     Rows that differ are put into `rows`, and how they were into `before`: nothing is put where BrokenTrie is
     raised; after other errors, as when there is no memory, both may hold a part and are of no use.
     """
-    if kernels is not None and _IN_C:
+    if kernels is not None:
         try:
             return [Hash32(root) for root in kernels.update_tries(read, tries, rows, before)]
         except ValueError:

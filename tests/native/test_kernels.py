@@ -372,6 +372,18 @@ def test_a_variable_rules_the_kernels_out(value):
     assert (words == f"Python ({native.PURE_VARIABLE} is set)") is (value == "1")
 
 
+@built
+def test_an_extension_that_was_built_for_other_code_is_left_alone():
+    code = (
+        "import importlib; from node import native; native._kernels.INTERFACE += 1; "
+        "importlib.reload(native); print(native.kernels, native.in_words())"
+    )
+    words = subprocess.run(
+        (sys.executable, "-c", code), cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert words == "None Python (the extension was built for other code: install the package again)"
+
+
 @dataclass(slots=True)
 class Made:
     """With all that a maker knows of."""
@@ -382,7 +394,7 @@ class Made:
     items: list[int] = field(default_factory=list)
 
 
-@pytest.mark.skipif(not native.has("maker"), reason="this extension has no makers")
+@built
 def test_objects_are_made_alike():
     for cls, fields in (
         (Account, (1, 2, b"h")), (Log, (b"a", (), b"")), (Made, (1, "2")), (Made, (1, "2", "3", [4])),
@@ -399,7 +411,7 @@ def test_objects_are_made_alike():
     assert native.maker(Account)(1, 2, b"h").balance == 2
 
 
-@pytest.mark.skipif(not native.has("maker"), reason="this extension has no makers")
+@built
 def test_what_cannot_be_made_is_refused():
     for cls, fields in ((Account, (1, 2)), (Account, (1,) * 4), (Made, (1,)), (Made, (1,) * 5)):
         with pytest.raises(TypeError):
@@ -420,7 +432,7 @@ def test_what_cannot_be_made_is_refused():
             native.kernels.maker(*wrong, True)
 
 
-@pytest.mark.skipif(not native.has("held"), reason="this extension holds nothing")
+@built
 def test_what_was_read_is_held_alike():
     for form in (flat.held_in_python, native.kernels.held):
         known, there = {1: None}, {2: "two"}
@@ -430,7 +442,7 @@ def test_what_was_read_is_held_alike():
         assert known == {1: None, 2: "two"}
 
 
-@pytest.mark.skipif(not native.has("slot_value"), reason="this extension reads no slots")
+@built
 def test_slots_are_read_alike():
     prefix = b"s" + bytes(28)
     rows = {

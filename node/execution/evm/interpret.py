@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.execution.evm.blocks import STACK_ITEMS_MAX
 from node.execution.evm.halts import InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
-from node.native import has, kernels
+from node.native import kernels
 
 if TYPE_CHECKING:
     from node.execution.evm.frame import Frame, Step
@@ -131,7 +131,6 @@ def interpret_in_python(program: "Program", pc: int, stack: list[int], frame: "F
 
 
 interpret = interpret_in_python
-is_in_c: Final = has("interpret")
-if kernels is not None and is_in_c:
+if kernels is not None:
     kernels.bind_interpreter(interpret_in_python, ColdBlock)
     interpret = kernels.interpret

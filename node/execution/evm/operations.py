@@ -9,7 +9,7 @@ from node.execution.evm.current import Slots
 from node.execution.evm.frame import Frame, charge, expand, read, touch_memory
 from node.execution.evm.halts import InvalidJump, OutOfGas, ReturnDataOutOfBounds, WriteProtection
 from node.execution.evm.world import SLOT, WARM, World
-from node.native import has, kernel_or, kernels
+from node.native import kernel_or, kernels
 from node.primitives.crypto import keccak256
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import Log
@@ -326,7 +326,7 @@ def _sstore_metered(
 
 
 sload, sstore_london, log_data = sload_in_python, sstore_london_in_python, log_data_in_python
-if kernels is not None and has("log_data"):
+if kernels is not None:
     kernels.bind_storage(
         sload_in_python, sstore_london_in_python, log_data_in_python, SLOT, WARM, Frame, World, Slots, Log
     )

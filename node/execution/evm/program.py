@@ -12,19 +12,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from node.execution.evm import frame as frames
-from node.execution.evm import halts, interpret, messages, operations
+from node.execution.evm import halts, messages, operations
 from node.execution.evm.blocks import JUMPDEST, BasicBlock, basic_block, is_destination, jump_destinations
 from node.execution.evm.halts import InvalidJump
 from node.execution.evm.interpret import ColdBlock
 from node.execution.evm.opcodes import Kind, Opcode, instruction_set
 from node.execution.evm.translate import ALONE, INSTRUCTIONS_MAX, Function, function_of, function_of_opcode
+from node.native import kernels
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Hash32
 
 if TYPE_CHECKING:
     from node.execution.evm.frame import Step
 
-HOT_RUNS: Final = 512 if interpret.is_in_c else 192
+HOT_RUNS: Final = 512 if kernels is not None else 192
 """Runs after which a block is compiled: it takes so long, and saves less where the interpreter is quick."""
 FEW_RUNS: Final = 4
 """Jumps to a place that are interpreted before anything is kept for it but this count."""

@@ -12,13 +12,13 @@ from node.execution.evm.halts import Halt, OutOfGas, StackOverflow, WriteProtect
 from node.execution.evm.program import Program, ProgramCache
 from node.execution.evm.schedule import schedule_of
 from node.execution.evm.world import World
-from node.native import has, kernels
+from node.native import kernels
 from node.primitives.chain_spec import Fork
 from node.primitives.ids import Address
 from node.primitives.state import EMPTY_ACCOUNT, Account
 from tests.execution.worlds import MemoryView
 
-pytestmark = pytest.mark.skipif(not has("hash_of"), reason="there are no kernels here")
+pytestmark = pytest.mark.skipif(kernels is None, reason="there are no kernels here")
 
 OWNERS = [Address(bytes([n]) * 20) for n in (1, 2)]
 WORDS = [0, 1, 255, 256, 2**64, 2**255, 2**256 - 1]
@@ -186,7 +186,6 @@ def a_run(form, code: bytes, stack: list[int], gas: int, memory: bytes, hot_runs
     return seen
 
 
-@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
 def test_cold_code_runs_alike():
     random = Random(5)
     for _ in range(4_000):
@@ -200,7 +199,6 @@ def test_cold_code_runs_alike():
         assert ran[0] == ran[1], code.hex()
 
 
-@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
 def test_a_full_stack_is_seen_in_cold_code():
     for code in (b"\x58", b"\x60\x01", b"\x80", b"\x5b\x5b\x58"):
         for items in (1_023, 1_024):
@@ -212,7 +210,6 @@ def test_a_full_stack_is_seen_in_cold_code():
             assert (ran[0][0] is StackOverflow) == (items == 1_024)
 
 
-@pytest.mark.skipif(not has("interpret"), reason="this extension does not interpret")
 def test_what_is_no_cold_code_is_refused():
     ran = Program(b"\x5b", ProgramCache(Fork.LONDON))
     with pytest.raises((TypeError, ValueError, AttributeError)):

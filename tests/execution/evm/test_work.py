@@ -15,7 +15,7 @@ from node.execution.evm import interpret, program
 from node.execution.evm.executor import FastExecutor
 from node.execution.evm.program import Program, ProgramCache
 from node.execution.executor import Call
-from node.native import has
+from node.native import kernels
 from node.primitives.chain_spec import Fork
 from tests.bench.adversarial import LARGEST_CODE, cases, loop
 from tests.execution.builders import CONTRACT, KEY, assemble, context
@@ -72,7 +72,7 @@ def test_no_code_makes_python_work_beyond_its_gas(monkeypatch):
     with Counter() as around:
         spent(executor, b"", MemoryView(), 100)
     shares, most = {}, dict.fromkeys(CASES, INSTRUCTIONS_PER_GAS)
-    if not has("blake2_rounds"):
+    if kernels is None:
         most["blake2f"] = ROUND_INSTRUCTIONS_IN_PYTHON
     for name, (code, view, _) in CASES.items():
         with Counter() as counter:
