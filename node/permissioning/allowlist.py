@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.config.stamps import Stamp, stamp_of
-from node.permissioning.policy import MAY_DIAL, Decision, Meeting, Right, Sending, Tier, is_in
+from node.permissioning.policy import MAY_DIAL, Decision, Meeting, Right, Sending, Tier, is_in, rights_for
 from node.primitives.errors import ConfigError
 from node.primitives.ids import Address, hex_of
 from node.primitives.transaction import Transaction
@@ -97,8 +97,7 @@ class AllowList:
         found = self.accounts.get(tx.sender)
         if found is None:
             return False
-        kind = Right.DEPLOY if tx.to is None else Right.CALL if tx.data else Right.TRANSFER
-        return kind in found.rights and (tx.value == 0 or Right.TRANSFER in found.rights)
+        return rights_for(tx.to, tx.value, tx.data) <= found.rights
 
     def send(self, sending: Sending) -> Decision:
         """May the pool take it?"""

@@ -36,6 +36,22 @@ class Right(Enum):
     DEPLOY = "deploy"
 
 
+_WITHOUT_VALUE: Final = {right: frozenset((right,)) for right in Right}
+_WITH_VALUE: Final = {right: frozenset((right, Right.TRANSFER)) for right in Right}
+
+
+def kind_of(to: Address | None, data: bytes) -> Right:
+    """What a transaction is called by."""
+    if to is None:
+        return Right.DEPLOY
+    return Right.CALL if data else Right.TRANSFER
+
+
+def rights_for(to: Address | None, value: int, data: bytes) -> frozenset[Right]:
+    """What it takes: who may only call moves no value by adding a byte of data, or by a deployment."""
+    return (_WITH_VALUE if value else _WITHOUT_VALUE)[kind_of(to, data)]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Allowed or not, by which rule."""
@@ -76,15 +92,13 @@ class Sending:
 
     @property
     def kind(self) -> Right:
-        """What it is called by."""
-        if self.to is None:
-            return Right.DEPLOY
-        return Right.CALL if self.data else Right.TRANSFER
+        """See `kind_of`."""
+        return kind_of(self.to, self.data)
 
     @property
     def rights(self) -> frozenset[Right]:
-        """What it takes: who may only call moves no value by adding a byte of data, or by a deployment."""
-        return frozenset((self.kind, Right.TRANSFER) if self.value else (self.kind,))
+        """See `rights_for`."""
+        return rights_for(self.to, self.value, self.data)
 
     def __str__(self) -> str:
         target = "a new contract" if self.to is None else hex_of(self.to)
