@@ -131,6 +131,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=layers, help="blocks whose state is in memory alone")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS)[:3])
     options = parser.parse_args()
+    left_out = max(WARM_UP, options.layers + 1)
+    if options.blocks <= left_out:
+        parser.error(f"--blocks: more than {left_out}, the first of which are not counted; or fewer --layers")
     clock = Clock()
     sys.stdout.write(f"kernels: {in_words()}; load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as place:
