@@ -253,9 +253,7 @@ def upfront_cost(tx: Transaction) -> int:
 
 def effective_gas_price(max_fee: int, priority_fee: int, base_fee: int | None) -> int:
     """wei per gas that the sender pays in a block with this base fee; None is a block before London."""
-    if base_fee is None or max_fee < base_fee + priority_fee:
-        return max_fee
-    return base_fee + priority_fee
+    return max_fee if base_fee is None else min(max_fee, base_fee + priority_fee)
 
 
 def refund_cap(gas_used: int, fork: Fork) -> int:

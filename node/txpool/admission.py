@@ -31,7 +31,6 @@ FREE_REPLACEMENT_LOCAL_AGE_S: Final = 15.0
 FREE_REPLACEMENTS_MAX: Final = 8
 
 _FIRST_FORK: Final = {TransactionType.ACCESS_LIST: Fork.BERLIN, TransactionType.FEE_MARKET: Fork.LONDON}
-_ALL_TYPES_SINCE: Final = max(_FIRST_FORK.values())
 
 
 class PoolRejection(RequestError):
@@ -142,7 +141,8 @@ def _check_free_replacement(
 
 
 def _check_kind(tx: Transaction, rules: BlockRules, unprotected_allowed: bool) -> None:
-    if rules.fork < _ALL_TYPES_SINCE and rules.fork < (first_fork := _FIRST_FORK.get(tx.type, Fork.FRONTIER)):
+    first_fork = _FIRST_FORK.get(tx.type, Fork.FRONTIER)
+    if rules.fork < first_fork:
         raise PoolRejection(
             f"transaction type not supported: type {tx.type:d} rejected, pool not yet in "
             f"{first_fork.name.capitalize()}"

@@ -22,7 +22,7 @@ from node.primitives.chain_spec import Fork
 from node.primitives.crypto import EMPTY_HASH
 from node.primitives.ids import Address, Hash32
 from node.primitives.receipt import EMPTY_BLOOM, Receipt, logs_bloom, made_receipt, merge_blooms
-from node.primitives.state import EMPTY_ACCOUNT, StateView
+from node.primitives.state import StateView
 from node.primitives.transaction import AccessList, Transaction
 
 
@@ -121,7 +121,7 @@ class FastSession:
         base_fee = context.base_fee_per_gas
         price = effective_gas_price(message.max_fee_per_gas, message.max_priority_fee_per_gas, base_fee)
         tip = price - (base_fee or 0)
-        code_hash = EMPTY_HASH if to is None else (world.existing(to) or EMPTY_ACCOUNT).code_hash
+        code_hash = EMPTY_HASH if to is None else world.account(to).code_hash
         if code_hash == EMPTY_HASH and to is not None and to not in self._precompiles:
             cost, fee = intrinsic_gas * price, intrinsic_gas * tip
             world.pay(sender, to, message.value, cost, context.author, fee)

@@ -97,14 +97,10 @@ class World:
         self.refund = 0
         self.logs = []
         self._originals.clear()
-        if self._touched:
-            self._touched.clear()
-        if self._destroyed:
-            self._destroyed.clear()
-        if self._created:
-            self._created.clear()
-        if self._transient:
-            self._transient.clear()
+        self._touched.clear()
+        self._destroyed.clear()
+        self._created.clear()
+        self._transient.clear()
 
     def snapshot(self) -> Snapshot:
         """Now."""
@@ -167,15 +163,13 @@ class World:
         """
         self._receive(author, fee)
         self._receive(sender, back)
-        if self._destroyed:
-            for address in self._destroyed:
+        for address in self._destroyed:
+            self._set(address, None)
+            self._wipe(address)
+        for address in self._touched:
+            account = self._accounts[address]
+            if account is not None and account.is_empty:
                 self._set(address, None)
-                self._wipe(address)
-        if self._touched:
-            for address in self._touched:
-                account = self._accounts[address]
-                if account is not None and account.is_empty:
-                    self._set(address, None)
 
     def changes(self) -> StateChanges:
         """All that differs from the parent, final values only; nothing that is as it was."""
@@ -255,11 +249,8 @@ class World:
             self.add_balance(source, -amount)
         self.add_balance(target, amount)
 
-    def endow(self, sender: Address, recipient: Address, amount: int) -> None:
-        """The value of a transaction that runs code, moved before its first instruction."""
-        if amount:
-            self.add_balance(sender, -amount)
-        self.add_balance(recipient, amount)
+    endow = transfer
+    """The value of a transaction that runs code, moved before its first instruction: no news for watchers."""
 
     def increment_nonce(self, address: Address) -> None:
         """One more transaction or creation by this account."""
